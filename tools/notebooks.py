@@ -1,0 +1,189 @@
+"""Keep each chapter's text and its executed notebook in step.
+
+`book/chapters/NN_name.md` is what authors write, `notebooks/NN_name.ipynb` what
+readers run. `make notebooks` stamps and formats the text, executes the notebooks
+whose code changed and stores them clean; `--check` only compares.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = ROOT / "book" / "chapters"
+NOTEBOOKS = ROOT / "notebooks"
+TEXT_FORMAT = "md:myst"
+# A chapter runs in a minute on two cores; ten times that is a hang.
+TIMEOUT_SECONDS = 600
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+SETUP = """\
+# Colab and other fresh machines: fetch the book's package, nothing else changes.
+try:
+    import attnbook
+except ImportError:
+    %pip install -q "attnbook @ git+{repository}"
+"""
+
+
+def repository() -> str:
+    """Read the one place that holds the repository's address."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    return config["repository"]["url"]
+
+
+def read_chapter(path: Path) -> NotebookNode:
+    """Read a text notebook, with its set-up cell stamped and its ids stable."""
+    notebook = jupytext.read(path, fmt=TEXT_FORMAT)
+    for cell in notebook.cells:
+        if "setup" in cell.metadata.get("tags", []):
+            cell.source = SETUP.format(repository=repository()).rstrip()
+    return with_stable_ids(notebook)
+
+
+def with_stable_ids(notebook: NotebookNode) -> NotebookNode:
+    """Name each cell by its content, so that an edit changes one id."""
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        digest = hashlib.sha1(cell.source.encode()).hexdigest()[:8]
+        seen[digest] = seen.get(digest, 0) + 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def formatted(notebook: NotebookNode) -> NotebookNode:
+    """Format the code cells with ruff."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "chapter.ipynb")
+        nbformat.write(notebook, path)
+        command = [sys.executable, "-m", "ruff", "format", "--quiet", str(path)]
+        config = ["--config", str(ROOT / "pyproject.toml")]
+        subprocess.run([*command, *config], check=True)
+        lines = nbformat.read(path, as_version=4)
+    for cell, line in zip(notebook.cells, lines.cells, strict=True):
+        cell.source = line.source
+    return with_stable_ids(notebook)
+
+
+def code_of(notebook: NotebookNode) -> list[tuple]:
+    """Return what decides whether a notebook must run again."""
+    return [
+        (cell.source, tuple(cell.metadata.get("tags", [])))
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def pair_of(chapter: Path) -> Path:
+    """Return the notebook that belongs to a chapter's text."""
+    return NOTEBOOKS / f"{chapter.stem}.ipynb"
+
+
+def with_outputs(notebook: NotebookNode, stored: NotebookNode) -> NotebookNode:
+    """Take over the outputs of a stored notebook with the same code."""
+    old = [cell for cell in stored.cells if cell.cell_type == "code"]
+    new = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell, before in zip(new, old, strict=True):
+        cell.outputs = before.outputs
+        cell.execution_count = before.execution_count
+    return notebook
+
+
+def execute(notebook: NotebookNode) -> NotebookNode:
+    """Run every cell in a fresh kernel and strip what differs between runs.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell raises.
+    """
+    os.environ["ATTNBOOK_PROGRESS"] = "0"
+    NotebookClient(
+        notebook,
+        timeout=TIMEOUT_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    ).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata = nbformat.from_dict(METADATA)
+    return notebook
+
+
+def sync(chapter: Path, force: bool) -> str:
+    """Bring one pair into step and say what was done."""
+    notebook = formatted(read_chapter(chapter))
+    text = jupytext.reads(chapter.read_text("utf-8"), fmt=TEXT_FORMAT)
+    if code_of(text) != code_of(notebook):
+        write_text(chapter, notebook, text)
+    target = pair_of(chapter)
+    stored = nbformat.read(target, as_version=4) if target.exists() else None
+    if not force and stored is not None and code_of(stored) == code_of(notebook):
+        notebook, done = with_outputs(notebook, stored), "in step"
+    else:
+        notebook, done = execute(notebook), "executed"
+    NOTEBOOKS.mkdir(exist_ok=True)
+    nbformat.write(notebook, target)
+    return done
+
+
+def write_text(chapter: Path, notebook: NotebookNode, text: NotebookNode) -> None:
+    """Write formatted code back into the text, keeping its own header."""
+    for cell, new in zip(text.cells, notebook.cells, strict=True):
+        cell.source = new.source
+    chapter.write_text(jupytext.writes(text, fmt=TEXT_FORMAT), "utf-8")
+
+
+def faults(chapter: Path) -> list[str]:
+    """List what keeps a pair from being in step."""
+    target = pair_of(chapter)
+    if not target.exists():
+        return [f"{target.name} is missing: run `make notebooks`"]
+    notebook, stored = read_chapter(chapter), nbformat.read(target, as_version=4)
+    found = []
+    if [c.source for c in notebook.cells] != [c.source for c in stored.cells]:
+        found.append(f"{target.name} differs from {chapter.name}: run `make notebooks`")
+    for number, cell in enumerate(c for c in stored.cells if c.cell_type == "code"):
+        where = f"{target.name}, code cell {number + 1}"
+        if cell.source.strip() and not cell.execution_count:
+            found.append(f"{where} was not executed")
+        if any(output.output_type == "error" for output in cell.outputs):
+            found.append(f"{where} ended in an error")
+    return found
+
+
+def main() -> None:
+    """Sync all chapters, or the named ones; with --check only compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="parts of chapter names, as 02")
+    parser.add_argument("--force", action="store_true", help="execute all again")
+    parser.add_argument("--check", action="store_true", help="compare, change nothing")
+    options = parser.parse_args()
+    chapters = [
+        path
+        for path in sorted(CHAPTERS.glob("*.md"))
+        if not options.names or any(name in path.stem for name in options.names)
+    ]
+    if options.check:
+        found = [fault for chapter in chapters for fault in faults(chapter)]
+        sys.exit("\n".join(found) if found else 0)
+    for chapter in chapters:
+        print(f"{chapter.stem}: {sync(chapter, options.force)}")
+
+
+if __name__ == "__main__":
+    main()
