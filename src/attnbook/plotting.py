@@ -104,9 +104,9 @@ def heatmap(
         The drawn image, for a colour bar.
 
     Raises:
-        ValueError: an unknown kind, or labels that do not fit the matrix.
+        ValueError: an unknown kind, not a matrix, or labels that do not fit it.
     """
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = _as_matrix(matrix)
     if kind not in ("weights", "scores"):
         raise ValueError(f"kind must be 'weights' or 'scores', got {kind!r}")
     for name, labels, size in zip(
@@ -147,6 +147,16 @@ def _write_numbers(axes, matrix, image):
         )
 
 
+def _as_matrix(values) -> np.ndarray:
+    """Read a (T, S) array, list or tensor, wherever it lives and whatever tracks it."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    matrix = np.asarray(values, dtype=float)
+    if matrix.ndim != 2:
+        raise ValueError(f"expected a matrix (T, S), got shape {matrix.shape}")
+    return matrix
+
+
 class Table:
     """A table of weights drawn as HTML, for tokens that matplotlib cannot write."""
 
@@ -177,7 +187,7 @@ def weights_table(
     Raises:
         ValueError: the tokens do not fit the matrix.
     """
-    weights = np.asarray(weights, dtype=float)
+    weights = _as_matrix(weights)
     if weights.shape != (len(queries), len(keys)):
         raise ValueError(
             f"weights of shape {weights.shape} for {len(queries)} queries "

@@ -5,11 +5,16 @@ loss; everything else (device, data, measure) stays in the chapter, in the open.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():  # without ipywidgets it draws text bars, as wanted
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 
 def fit(
