@@ -9,17 +9,22 @@ pooch's cache, else downloads. Nothing unchecked is ever returned.
 
 import json
 import os
+import warnings
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pooch
 import requests
 import torch
 from torch import Tensor
+from tqdm import TqdmWarning
 
 from attnbook.training import progress
+
+with warnings.catch_warnings():  # pooch loads tqdm.auto, which asks for ipywidgets
+    warnings.simplefilter("ignore", TqdmWarning)
+    import pooch
 
 
 def registry() -> dict:

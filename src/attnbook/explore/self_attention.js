@@ -1,7 +1,7 @@
 // E5, chapter 4: self-attention by hand, every number's origin. <ax-self-attention>
 (() => { // one function, its body not indented
 const TAG = "ax-self-attention";
-const KEY = "e5"; // #e5=n:2,c:Q.0.1,X:1_0_...
+const KEY = "e5";
 const INPUTS = ["X", "W_Q", "W_K", "W_V"];
 const FLAGS = ["scaled", "causal"];
 const DEFAULTS = {
@@ -146,7 +146,6 @@ if (typeof HTMLElement === "undefined" || customElements.get(TAG)) return;
 const CSS = `
 :is([data-theme=dark],[theme=dark],[data-jp-theme-light=false]) ${TAG}{color-scheme:dark}
 :is([data-theme=light],[theme=light],[data-jp-theme-light=true]) ${TAG}{color-scheme:light}
-div:has(>${TAG}){background:none!important;border:0!important}
 ${TAG}{color-scheme:light dark;display:block;max-width:46rem;min-height:36rem;margin:1rem 0;padding:1rem 1.1rem;
 box-sizing:border-box;border-radius:.6rem;border:1px solid var(--line);
 color:var(--fg);background:var(--bg);font-variant-numeric:tabular-nums;
@@ -177,13 +176,14 @@ table{border-collapse:separate;border-spacing:0;margin:0;width:auto;font-size:.8
 caption{caption-side:top;padding:0 0 .3rem;text-align:left;white-space:nowrap;color:var(--soft);
 font-size:.8rem;line-height:1.4}
 caption b{display:table;color:var(--fg);font-size:1rem;border-bottom:3px solid var(--c)}
-th,td{padding:0 .22rem;height:2.1rem;border:0;text-align:right;background:none;color:inherit}
-th{font-weight:400;color:var(--soft);text-align:center;min-width:1.2rem}
+th,td{padding:0 .22rem;height:2.1rem;border:0;text-align:right;vertical-align:middle;background:none;color:inherit}
+th{color:var(--soft);text-align:center;min-width:1.2rem}
+th,caption{font-weight:400}
 [data-c]{position:relative;min-width:1.9rem;cursor:pointer;scroll-margin-bottom:7rem}
 [data-c]:first-of-type{box-shadow:-2px 0 var(--c)}
 [data-c]:last-child{border-right:2px solid var(--c)}
 [data-from]{background:color-mix(in srgb,var(--c) 22%,transparent);font-weight:650}
-[aria-selected=true]{outline:3px solid var(--c);outline-offset:-3px;font-weight:700}
+[aria-selected=true]{outline:3px solid var(--c);outline-offset:-3px}
 :focus-visible{outline:3px solid var(--fg);outline-offset:-3px}
 [data-changed]:after{content:"●";position:absolute;top:0;right:1px;font-size:.5rem;line-height:1;color:var(--k)}
 i{position:absolute;left:0;bottom:0;height:4px;background:var(--c)}
@@ -196,7 +196,7 @@ font:inherit;color:inherit;text-align:right;appearance:textfield}
 border-left:4px solid var(--w);border-top:1px solid var(--line)}
 .sum small,.key{color:var(--soft);font-size:.85rem}
 .live{position:absolute;clip-path:inset(50%)}
-.code{width:95%;height:12rem}
+.code{width:95%;height:9rem}
 @container (min-width:40rem){
 .pair{flex-direction:column}
 [data-when=past]{display:block}}}`;
@@ -240,7 +240,7 @@ ${box("scaled", "scale by √d<sub>k</sub>")}${box("causal", "causal mask")}</di
 <div class="board">${m("X")}${["Q", "K", "V"].map(pair).join("")}</div>
 <div class="board">${["scores", "scaled", "masked", "weights", "context"].map(m).join("")}</div>
 <p class="sum" aria-hidden="true"></p><p class="live" role="status"></p>
-<p class="key">Choose a cell to see its origin; arrow keys move in a matrix.
+<p class="key">Choose a cell to see its origin; arrow keys move.
 <span style="color:var(--k)">●</span> changed by your last edit.</p>
 <div class="do">${button("copy", "Copy as Python")}${button("reset", "Reset")}</div>
 <textarea class="code" readonly hidden aria-label="Python"></textarea>`;

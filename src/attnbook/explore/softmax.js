@@ -71,7 +71,6 @@ if (typeof HTMLElement === "undefined" || customElements.get(TAG)) return;
 const CSS = `
 :is([data-theme=dark],[theme=dark],[data-jp-theme-light=false]) ${TAG}{color-scheme:dark}
 :is([data-theme=light],[theme=light],[data-jp-theme-light=true]) ${TAG}{color-scheme:light}
-div:has(>${TAG}){background:none!important;border:0!important}
 ${TAG}{color-scheme:light dark;display:block;max-width:46rem;min-height:46rem;margin:1rem 0;padding:1rem 1.1rem;
 box-sizing:border-box;border-radius:.6rem;border:1px solid var(--line);
 color:var(--fg);background:var(--bg);font-variant-numeric:tabular-nums;
