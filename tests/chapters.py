@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,12 +45,18 @@ def parse(source: str) -> ast.Module:
     return ast.parse(plain, feature_version=(3, 11))
 
 
-def calls(notebook: NotebookNode, name: str) -> Iterator[tuple[NotebookNode, ast.Call]]:
-    """Yield each call of a function by its plain name, with its cell."""
-    for cell in code_cells(notebook):
-        for node in ast.walk(parse(cell.source)):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
-                yield cell, node
+def calls_in(cell: NotebookNode, name: str) -> list[ast.Call]:
+    """Return the calls of a function by its plain name in a code cell."""
+    return [
+        node
+        for node in ast.walk(parse(cell.source))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
+    ]
+
+
+def calls(notebook: NotebookNode, name: str) -> list[ast.Call]:
+    """Return the calls of a function in a whole notebook."""
+    return [call for cell in code_cells(notebook) for call in calls_in(cell, name)]
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -105,15 +110,6 @@ class Exercise:
         trees = [parse(cell.source) for cell in self.cells]
         lines = [line for tree in trees for line in tree.body if not checks_in(line)]
         return "\n".join(ast.unparse(line) for line in lines)
-
-
-def checks_in(tree: ast.AST) -> list[ast.Call]:
-    """Return the calls of `check` in some code."""
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check"
-    ]
 
 
 def before_exercises(notebook: NotebookNode) -> list[NotebookNode]:

@@ -50,12 +50,12 @@ def check(exercise: str, answer) -> Verdict:
 
     Example:
         >>> check("2.1", None)
-        Exercise 2.1: not attempted yet. Fill in the cell above, then run this one.
+        Exercise 2.1: not attempted yet. Write your answer and run this cell again.
     """
     checker = _find(exercise)
     later = (
         f"Exercise {exercise}: not attempted yet. "
-        "Fill in the cell above, then run this one."
+        "Write your answer and run this cell again."
     )
     if answer is None or answer is ...:
         return Verdict("open", later)
