@@ -45,18 +45,19 @@ def parse(source: str) -> ast.Module:
     return ast.parse(plain, feature_version=(3, 11))
 
 
-def calls_in(cell: NotebookNode, name: str) -> list[ast.Call]:
-    """Return the calls of a function by its plain name in a code cell."""
+def calls_in(tree: ast.AST, name: str) -> list[ast.Call]:
+    """Return the calls of a function by its plain name in some code."""
     return [
         node
-        for node in ast.walk(parse(cell.source))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
     ]
 
 
 def calls(notebook: NotebookNode, name: str) -> list[ast.Call]:
     """Return the calls of a function in a whole notebook."""
-    return [call for cell in code_cells(notebook) for call in calls_in(cell, name)]
+    trees = (parse(cell.source) for cell in code_cells(notebook))
+    return [call for tree in trees for call in calls_in(tree, name)]
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -101,15 +102,16 @@ class Exercise:
     @property
     def check(self) -> ast.Call | None:
         """The call `check("N.M", …)` of this exercise, if it has one."""
-        found = [c for cell in self.cells for c in checks_in(parse(cell.source))]
+        trees = (parse(cell.source) for cell in self.cells)
+        found = [call for tree in trees for call in calls_in(tree, "check")]
         return found[0] if found else None
 
     @property
     def stub(self) -> str:
         """The code that a reader is to fill in: all but the check."""
-        trees = [parse(cell.source) for cell in self.cells]
-        lines = [line for tree in trees for line in tree.body if not checks_in(line)]
-        return "\n".join(ast.unparse(line) for line in lines)
+        lines = [line for cell in self.cells for line in parse(cell.source).body]
+        stubs = (line for line in lines if not calls_in(line, "check"))
+        return "\n".join(ast.unparse(line) for line in stubs)
 
 
 def before_exercises(notebook: NotebookNode) -> list[NotebookNode]:

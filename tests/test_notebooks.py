@@ -94,7 +94,7 @@ def test_claims_have_different_ids():
 @each_notebook
 def test_every_claim_is_shown_where_it_is_made(path):
     for cell in code_cells(read(path)):
-        made = [call.args[0].value for call in calls_in(cell, "claim")]
+        made = [call.args[0].value for call in calls_in(parse(cell.source), "claim")]
         shown = [o.data[MIME]["id"] for o in cell.outputs if MIME in o.get("data", {})]
         assert sorted(shown) == sorted(made)
 
