@@ -73,3 +73,10 @@ def test_progress_shows_nothing_before_two_seconds(monkeypatch, capsys):
     assert (bar.disable, bar.delay) == (False, 2)
     assert list(bar) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_fit_steps_the_optimizer_it_is_given():
+    model, loss = problem()
+    before = model.weight.clone()
+    fit(model, loss, steps=1, optimizer=torch.optim.SGD(model.parameters(), lr=0.5))
+    assert_close(model.weight, before - 0.5 * model.weight.grad)

@@ -24,8 +24,9 @@ def fit(
     steps: int,
     lr: float = 1e-2,
     clip: float | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> list[float]:
-    """Minimise a loss with Adam.
+    """Minimise a loss, with Adam unless told otherwise.
 
     Args:
         model: the module whose parameters are trained.
@@ -33,6 +34,7 @@ def fit(
         steps: number of updates.
         lr: Adam's step size.
         clip: largest gradient norm, or None.
+        optimizer: one that holds the model's parameters; `lr` is then not used.
 
     Returns:
         The loss before each update. A progress bar shows after two seconds.
@@ -47,7 +49,8 @@ def fit(
         >>> history[-1] < history[0]
         True
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    if optimizer is None:
+        optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     history = []
     for step in progress(range(steps)):
         value = loss()

@@ -128,8 +128,7 @@ def expect_equal(
             raise WrongAnswer(name + where)
     if got.shape != expected.shape:
         raise WrongAnswer(
-            f"{what}: shape {tuple(got.shape)}, "
-            f"expected {tuple(expected.shape)}{where}"
+            f"{what}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}{where}"
         )
     if got.dtype != expected.dtype:
         raise WrongAnswer(
