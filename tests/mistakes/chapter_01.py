@@ -65,6 +65,37 @@ def scaling_in_place(q, x, tau):
     return loop_soft_pool(q, x, 1.0)
 
 
+def crossed(q, x, tau):
+    weights = torch.softmax(q @ x.mT / tau, -1)
+    return weights @ x, weights
+
+
+def size_one(q, x, tau):
+    weights = torch.softmax(x @ q[..., None] / tau, -1)
+    return (weights * x).sum(1), weights
+
+
+def size_one_dropped(q, x, tau):
+    context, weights = size_one(q, x, tau)
+    return context, weights[..., 0]
+
+
+def shifted_by_batch(q, x, tau):
+    def weigh(scores):
+        powers = (scores - scores.max()).exp()
+        return powers / powers.sum(-1, keepdim=True)
+
+    return attend(q, x, weigh, tau)
+
+
+def clamped_by_batch(q, x, tau):
+    def weigh(scores):
+        powers = (scores - scores.max()).exp()
+        return powers / powers.sum(-1, keepdim=True).clamp_min(1e-300)
+
+    return attend(q, x, weigh, tau)
+
+
 def select(scores, x, z, loss):
     return x[torch.arange(len(z)), z], loss(torch.log_softmax(scores, -1), z)
 
@@ -123,6 +154,36 @@ def raw_score(scores, x, z, reward, baseline):
     return x[torch.arange(len(z)), z], -((reward - baseline).detach() * weight).mean()
 
 
+def redrawn(scores, x, z, reward, baseline):
+    z = torch.multinomial(scores.detach().softmax(-1), 1)[:, 0]
+    return categorical_selection(scores, x, z, reward, baseline)
+
+
+def redrawn_in_loss(scores, x, z, reward, baseline):
+    chosen, _ = categorical_selection(scores, x, z, reward, baseline)
+    return chosen, redrawn(scores, x, z, reward, baseline)[1]
+
+
+def whole_rows(scores, x, z, reward, baseline):
+    return x[z], categorical_selection(scores, x, z, reward, baseline)[1]
+
+
+def column_times_row(scores, x, z, reward, baseline):
+    column = torch.log_softmax(scores, -1).gather(-1, z[:, None])
+    loss = -((reward - baseline).detach() * column).mean()
+    return x[torch.arange(len(z)), z], loss
+
+
+def shift_in_place(scores, x, z, reward, baseline):
+    scores -= scores.max(-1, keepdim=True).values
+    return categorical_selection(scores, x, z, reward, baseline)
+
+
+def reward_in_place(scores, x, z, reward, baseline):
+    reward -= baseline
+    return categorical_selection(scores, x, z, reward, 0 * baseline)
+
+
 def detached_scores(scores, x, z, reward, baseline):
     return categorical_selection(scores.detach(), x, z, reward, baseline)
 
@@ -176,6 +237,26 @@ def hard_only(scores, gumbel, tau):
 
 def not_cancelled(scores, gumbel, tau):
     return hard_only(scores, gumbel, tau) + torch.softmax((scores + gumbel) / tau, -1)
+
+
+def multiplied(scores, gumbel, tau):
+    smooth = torch.softmax((scores + gumbel) * tau, -1)
+    return hard_only(scores, gumbel, tau) + smooth - smooth.detach()
+
+
+def batch_maximum(scores, gumbel, tau):
+    smooth = torch.softmax((scores + gumbel) / tau, -1)
+    return (smooth == smooth.max()).to(smooth.dtype) + smooth - smooth.detach()
+
+
+def batch_argmax(scores, gumbel, tau):
+    smooth = torch.softmax((scores + gumbel) / tau, -1)
+    return F.one_hot(smooth.argmax(), smooth.shape[-1]) + smooth - smooth.detach()
+
+
+def noise_in_place(scores, gumbel, tau):
+    scores += gumbel
+    return eye_through(scores, torch.zeros_like(gumbel), tau)
 
 
 def to_the_scores(scores, gumbel, tau):
@@ -243,6 +324,34 @@ def underflowing(points, targets, widths):
     kernels = kernels * (1 - torch.eye(len(points)))
     predicted = (kernels @ targets) / kernels.sum(-1)
     return ((predicted - targets) ** 2).mean(-1)
+
+
+def with_epsilon(points, targets, widths):
+    kernels = gaussian((points[:, None] - points) ** 2, widths[:, None, None]).exp()
+    kernels = kernels * (1 - torch.eye(len(points)))
+    predicted = (kernels @ targets) / (kernels.sum(-1) + 1e-8)
+    return ((predicted - targets) ** 2).mean(-1)
+
+
+def least_epsilon(points, targets, widths):
+    kernels = gaussian((points[:, None] - points) ** 2, widths[:, None, None]).exp()
+    kernels = kernels * (1 - torch.eye(len(points)))
+    predicted = (kernels @ targets) / (kernels.sum(-1) + 1e-300)
+    return ((predicted - targets) ** 2).mean(-1)
+
+
+def inverted_mask(points, targets, widths):
+    scores = gaussian((points[:, None] - points) ** 2, widths[:, None, None])
+    itself = torch.eye(len(points), dtype=torch.bool)
+    weights = torch.softmax(scores.masked_fill(~itself, -math.inf), -1)
+    return ((weights @ targets - targets) ** 2).mean(-1)
+
+
+def absolute_errors(points, targets, widths):
+    scores = gaussian((points[:, None] - points) ** 2, widths[:, None, None])
+    itself = torch.eye(len(points), dtype=torch.bool)
+    weights = torch.softmax(scores.masked_fill(itself, -math.inf), -1)
+    return (weights @ targets - targets).abs().mean(-1)
 
 
 def places(**changes):
@@ -317,6 +426,42 @@ MISTAKES = [
         answer=lambda q, x, tau: loop_soft_pool(q, x, tau)[0],
     ),
     Mistake(
+        exercise="1.1",
+        name="every query meets every row",
+        names_it="q @ x.mT does.*must be .B, S.",
+        answer=crossed,
+    ),
+    Mistake(
+        exercise="1.1",
+        name="returned the other way round",
+        names_it="swapped: return the context first",
+        answer=lambda q, x, tau: loop_soft_pool(q, x, tau)[::-1],
+    ),
+    Mistake(
+        exercise="1.1",
+        name="maximum of the whole batch subtracted",
+        names_it="each row's own largest",
+        answer=shifted_by_batch,
+    ),
+    Mistake(
+        exercise="1.1",
+        name="maximum of the whole batch, denominator clamped",
+        names_it="each row's own largest",
+        answer=clamped_by_batch,
+    ),
+    Mistake(
+        exercise="1.1",
+        name="softmax over the axis of size 1",
+        names_it="axis of size 1 too many.*gave 1",
+        answer=size_one,
+    ),
+    Mistake(
+        exercise="1.1",
+        name="softmax over the axis of size 1, dropped later",
+        names_it="axis of size 1, because",
+        answer=size_one_dropped,
+    ),
+    Mistake(
         exercise="1.2",
         name="wrong sign",
         names_it="sign is wrong",
@@ -377,6 +522,48 @@ MISTAKES = [
         answer=detached_scores,
     ),
     Mistake(
+        exercise="1.2",
+        name="returned the other way round",
+        names_it="swapped: return the chosen inputs first",
+        answer=lambda *given: categorical_selection(*given)[::-1],
+    ),
+    Mistake(
+        exercise="1.2",
+        name="row times column",
+        names_it="is .B, B.",
+        answer=column_times_row,
+    ),
+    Mistake(
+        exercise="1.2",
+        name="drawn again",
+        names_it="not the ones that were drawn: use the given z",
+        answer=redrawn,
+    ),
+    Mistake(
+        exercise="1.2",
+        name="drawn again for the loss only",
+        names_it="log-weight of another input",
+        answer=redrawn_in_loss,
+    ),
+    Mistake(
+        exercise="1.2",
+        name="x[z]",
+        names_it="takes whole rows of the batch",
+        answer=whole_rows,
+    ),
+    Mistake(
+        exercise="1.2",
+        name="scores changed in place",
+        names_it="input scores was changed in place",
+        answer=shift_in_place,
+    ),
+    Mistake(
+        exercise="1.2",
+        name="reward changed in place",
+        names_it="input reward was changed in place",
+        answer=reward_in_place,
+    ),
+    Mistake(
         exercise="1.3",
         name="soft rows",
         names_it="must be one-hot",
@@ -429,6 +616,36 @@ MISTAKES = [
         name="identity gradient",
         names_it="straight to the scores",
         answer=to_the_scores,
+    ),
+    Mistake(
+        exercise="1.3",
+        name="multiplied by tau",
+        names_it="multiplied by tau: divide",
+        answer=multiplied,
+    ),
+    Mistake(
+        exercise="1.3",
+        name="noise of its own",
+        names_it="draw none",
+        answer=lambda s, g, tau: F.gumbel_softmax(s, tau, hard=True),
+    ),
+    Mistake(
+        exercise="1.3",
+        name="maximum of the whole batch",
+        names_it="maximum was taken over the whole batch",
+        answer=batch_maximum,
+    ),
+    Mistake(
+        exercise="1.3",
+        name="argmax of the whole batch",
+        names_it="give it dim=-1",
+        answer=batch_argmax,
+    ),
+    Mistake(
+        exercise="1.3",
+        name="scores changed in place",
+        names_it="input scores was changed in place",
+        answer=noise_in_place,
     ),
     Mistake(
         exercise="1.4",
@@ -501,6 +718,54 @@ MISTAKES = [
         name="underflow",
         names_it="very small width gives NaN",
         answer=underflowing,
+    ),
+    Mistake(
+        exercise="1.5",
+        name="mask of minus a billion",
+        names_it="−1e9 is not far enough below",
+        answer=wrong_errors(gaussian, hide=-1e9),
+    ),
+    Mistake(
+        exercise="1.5",
+        name="mask of minus ten thousand",
+        names_it="use −inf or remove the point",
+        answer=wrong_errors(gaussian, hide=-1e4),
+    ),
+    Mistake(
+        exercise="1.5",
+        name="absolute distance",
+        names_it="not squared.*not −.distance./.h.",
+        answer=wrong_errors(lambda squares, width: -squares.sqrt() / width),
+    ),
+    Mistake(
+        exercise="1.5",
+        name="absolute distance, width squared",
+        names_it="distance is not squared",
+        answer=wrong_errors(lambda squares, width: -squares.sqrt() / (2 * width**2)),
+    ),
+    Mistake(
+        exercise="1.5",
+        name="epsilon in the denominator",
+        names_it="1e-08 was added to the denominator",
+        answer=with_epsilon,
+    ),
+    Mistake(
+        exercise="1.5",
+        name="tiny epsilon in the denominator",
+        names_it="only hides the 0/0",
+        answer=least_epsilon,
+    ),
+    Mistake(
+        exercise="1.5",
+        name="mask inverted",
+        names_it="mask is inverted",
+        answer=inverted_mask,
+    ),
+    Mistake(
+        exercise="1.5",
+        name="mean absolute error",
+        names_it="mean absolute error",
+        answer=absolute_errors,
     ),
 ]
 

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from attnbook.exercises import WrongAnswer, expect_equal
 
-SOFT_SIZES = [(1, 1, 1), (1, 3, 5), (2, 3, 5), (5, 5, 5), (3, 7, 2)]  # B, S, D
-HARD_SIZES = [(1, 3, 2), (2, 3, 5), (4, 4, 3), (5, 2, 7)]  # B, S, D
-NOISE_SIZES = [(1, 3), (2, 5), (4, 4), (7, 3)]  # B, S
-NEIGHBOURS = [2, 3, 5, 11]  # N
+# The first case of each names mistakes best: no axis of size 1, no two alike. For
+# hard selection B > S as well, so that x[z] runs and shows its shape.
+SOFT_SIZES = [(2, 3, 5), (3, 7, 2), (5, 5, 5), (1, 3, 5), (1, 1, 1)]  # B, S, D
+HARD_SIZES = [(7, 4, 3), (5, 2, 7), (2, 3, 5), (1, 3, 2)]  # B, S, D
+NOISE_SIZES = [(7, 5), (4, 4), (2, 5), (1, 3)]  # B, S
+NEIGHBOURS = [11, 5, 3, 2]  # N
 
 PLACES = {
     "max pooling": ("saliency hard", "each channel keeps its own largest value"),
@@ -84,12 +86,15 @@ def _check_soft_case(answer, q, x, tau):
     require_unchanged("q", q_given, q)
     require_unchanged("x", x_given, x)
     require_pair(got, "the context", "the weights")
+    _require_soft_shapes(*got, *x.shape)
     scores = torch.einsum("bsd,bd->bs", x, q)
     weights = torch.softmax(scores / tau, dim=-1)
     case = f"B={x.shape[0]}, S={x.shape[1]}, D={x.shape[2]}, tau={tau:g}"
     exponentials = (scores / tau).exp()
     scaled = scores / tau / math.sqrt(x.shape[-1])
     slips = {
+        "all weights are 1: the softmax ran over an axis of size 1, because the "
+        "scores were still (B, S, 1)": torch.ones_like(scores),
         "the weights do not sum to 1 over the inputs: softmax over the batch?": (
             torch.softmax(scores / tau, dim=0)
         ),
@@ -129,6 +134,29 @@ def _check_soft_case(answer, q, x, tau):
     expect_equal(got[0], context, slips, what="the context", case=case)
 
 
+def _require_soft_shapes(context, weights, size_b, size_s, size_d):
+    """Name what a wrong shape says about how it came about."""
+    if not (isinstance(context, Tensor) and isinstance(weights, Tensor)):
+        return
+    shapes = tuple(context.shape), tuple(weights.shape)
+    if size_s != size_d and shapes == ((size_b, size_s), (size_b, size_d)):
+        raise WrongAnswer("the two are swapped: return the context first, then weights")
+    if size_b > 1 and shapes[1] in (
+        (size_b, size_b, size_s),
+        (size_b, size_s, size_b),
+    ):
+        raise WrongAnswer(
+            "each query also met the inputs of the other rows (as q @ x.mT does): the "
+            f"scores must be (B, S), the weights have shape {shapes[1]}"
+        )
+    if shapes[1] == (size_b, size_s, 1):
+        ones = "" if (weights != 1).any() else "the softmax ran over it and gave 1: "
+        raise WrongAnswer(
+            f"the weights have an axis of size 1 too many, {shapes[1]}: {ones}drop the "
+            "last axis of the scores before the softmax"
+        )
+
+
 def _check_soft_limits(answer):
     """Large scores must not overflow, and equal ones share."""
     x = torch.tensor([[[1.0, 0.0], [2.0, 1.0], [2.0, -1.0]]]).double()
@@ -142,6 +170,18 @@ def _check_soft_limits(answer):
         right = [0.0, 0.5, 0.5] if size > 0 else [1.0, 0.0, 0.0]
         right = torch.tensor([right]).double()
         expect_equal(weights, right, what="the weights", case=f"scores {size:g}")
+    q = torch.tensor([[1e4, 0.0], [1.0, 0.0]]).double()
+    context, weights = answer(q, x.expand(2, 3, 2).clone(), 1.0)
+    right = torch.softmax(x[..., 0] * q[:, :1], dim=-1)
+    case = "one row's scores 10,000 times the other's"
+    shared = (
+        "subtract each row's own largest score: the largest of the whole batch "
+        f"leaves nothing of rows far below it ({case})"
+    )
+    if weights.isnan().any() or context.isnan().any():
+        raise WrongAnswer(shared)
+    lost = {shared: right * torch.tensor([[1.0], [0.0]]).double()}
+    expect_equal(weights, right, lost, what="the weights", case=case)
 
 
 def _check_soft_gradient(answer):
@@ -179,7 +219,9 @@ def _hard_case(seed, sizes):
 def _check_hard_case(answer, scores, x, z, reward, baseline):
     """Compare the choice and the gradients, naming the usual slips."""
     leaves = [t.clone().requires_grad_() for t in (scores, reward, baseline)]
-    given = [leaves[0], x.clone(), z.clone(), leaves[1], leaves[2]]
+    # Copies that are no leaves: writing into them is found below, not by autograd.
+    copies = [leaf.clone() for leaf in leaves]
+    given = [copies[0], x.clone(), z.clone(), copies[1], copies[2]]
     got = answer(*given)
     for name, now, before in zip(
         ("scores", "x", "z", "reward", "baseline"),
@@ -191,6 +233,10 @@ def _check_hard_case(answer, scores, x, z, reward, baseline):
     require_pair(got, "the chosen inputs", "the loss")
     chosen, loss = got
     case = f"B={x.shape[0]}, S={x.shape[1]}, D={x.shape[2]}"
+    if all(isinstance(part, Tensor) for part in got) and chosen.dim() < loss.dim():
+        raise WrongAnswer(
+            "the two are swapped: return the chosen inputs first, then loss"
+        )
     rows = torch.arange(len(z))
     best = x[rows, scores.argmax(-1)]
     soft = torch.einsum("bs,bsd->bd", torch.softmax(scores, -1), x)
@@ -198,8 +244,23 @@ def _check_hard_case(answer, scores, x, z, reward, baseline):
         "the input with the best score was taken: take the one that was drawn, z": best,
         "the average was returned: hard attention reads one input": soft,
     }
+    if len(z) > x.shape[1]:
+        slips["x[z] takes whole rows of the batch: pair z with the row numbers"] = x[z]
+    others = (chosen[:, None] == x).all(-1) if _is_like(chosen, x[:, 0]) else None
+    if others is not None and others.any(-1).all():
+        redrawn = "these are inputs, but not the ones that were drawn: use the given z"
+        slips[redrawn] = chosen.detach()
     expect_equal(chosen, x[rows, z], slips, what="the chosen inputs", case=case)
     _check_loss(loss, leaves, scores, z, reward, baseline, case)
+
+
+def _is_like(got, expected):
+    """Tell whether a tensor of this shape and type was returned."""
+    return (
+        isinstance(got, Tensor)
+        and got.shape == expected.shape
+        and got.dtype == expected.dtype
+    )
 
 
 def _check_loss(loss, leaves, scores, z, reward, baseline, case):
@@ -231,6 +292,11 @@ def _check_loss(loss, leaves, scores, z, reward, baseline, case):
     picked = weights.gather(-1, z[:, None])
     at_z = F.one_hot(z, scores.shape[-1]).double()
     per_column = at_z - columns * at_z.mul(advantage).sum(0) / advantage
+    outer = -advantage.mean() * score / len(z)
+    broadcast = (
+        "every advantage multiplied every log-weight: (B,) times (B, 1) is (B, B); "
+        "drop the last axis"
+    )
     slips = {
         "the sign is wrong: an optimiser minimises, so the loss is minus "
         "reward times log-weight": -right,
@@ -250,6 +316,14 @@ def _check_loss(loss, leaves, scores, z, reward, baseline, case):
             -(advantage * per_column) / len(z)
         ),
     }
+    if len(z) > 1:
+        slips[broadcast] = outer
+        slips[broadcast + ", and take the mean"] = outer * len(z) ** 2
+    redrawn = weights - len(z) * got[0] / advantage
+    if torch.allclose(
+        redrawn, F.one_hot(redrawn.argmax(-1), scores.shape[-1]).double()
+    ):
+        slips["the log-weight of another input was taken: use the given z"] = got[0]
     expect_equal(got[0], right, slips, what="the gradient in the scores", case=case)
 
 
@@ -271,7 +345,9 @@ def _perturbed(seed, sizes):
     source = generator(seed)
     scores = torch.randn(sizes, generator=source).double()
     uniform = torch.rand(sizes, generator=source).double()
-    return scores, -torch.log(-torch.log(uniform))
+    gumbel = -torch.log(-torch.log(uniform))
+    gumbel[0, -1] += 20  # argmax() over the whole batch then lies in the first row
+    return scores, gumbel
 
 
 def _case_of(scores, tau):
@@ -280,10 +356,17 @@ def _case_of(scores, tau):
 
 def _check_one_hot(answer, scores, gumbel, tau):
     """Compare the value of one batch, naming the usual slips."""
-    leaf, noise = scores.clone().requires_grad_(), gumbel.clone()
-    got = answer(leaf, noise, tau)
-    require_unchanged("scores", leaf, scores)
+    leaf = scores.clone().requires_grad_()
+    given, noise = leaf.clone(), gumbel.clone()  # no leaves: see _check_hard_case
+    got = answer(given, noise, tau)
+    require_unchanged("scores", given, scores)
     require_unchanged("gumbel", noise, gumbel)
+    again = answer(leaf.clone(), gumbel.clone(), tau)
+    if isinstance(got, Tensor) and not got.detach().equal(again.detach()):
+        raise WrongAnswer(
+            "two calls give two answers: the noise is given, so draw none "
+            "(F.gumbel_softmax draws its own)"
+        )
 
     def one_hot(perturbed):
         return F.one_hot(perturbed.argmax(-1), scores.shape[-1]).double()
@@ -294,10 +377,16 @@ def _check_one_hot(answer, scores, gumbel, tau):
         "the rows are soft: going forward they must be one-hot": smooth,
         "the rows sum to 2: the smooth weights must cancel in the value": right
         + smooth,
-        "the noise is missing: the best score is chosen every time": one_hot(scores),
-        "the noise was subtracted: add it to the scores": one_hot(scores - gumbel),
         "the scores were divided by tau before the noise was added: add it first": (
             one_hot(scores / tau + gumbel)
+        ),
+        "the noise is missing: the best score is chosen every time": one_hot(scores),
+        "the noise was subtracted: add it to the scores": one_hot(scores - gumbel),
+        "the maximum was taken over the whole batch: each row has its own": (
+            (smooth == smooth.max()).double()
+        ),
+        "argmax was taken over the whole batch: give it dim=-1": (
+            right[:1].expand_as(right)
         ),
     }
     case = _case_of(scores, tau)
@@ -307,7 +396,7 @@ def _check_one_hot(answer, scores, gumbel, tau):
 def _check_through(answer, scores, gumbel, tau):
     """Compare the gradient of one batch, naming the usual slips."""
     leaf = scores.clone().requires_grad_()
-    got = answer(leaf, gumbel.clone(), tau)
+    got = answer(leaf.clone(), gumbel.clone(), tau)
     target = torch.linspace(-1, 1, scores.numel()).double().cos().view_as(scores)
     target = target + torch.arange(scores.shape[-1])
     cut = (
@@ -332,6 +421,9 @@ def _check_through(answer, scores, gumbel, tau):
         ),
         "the gradient ignores tau: divide scores + noise by it": (
             through(scores + gumbel, 1.0)
+        ),
+        "scores + noise were multiplied by tau: divide by it": (
+            through((scores + gumbel) * tau, tau)
         ),
         "the noise was not divided by tau: add it before dividing": (
             through(scores / tau + gumbel, 1 / tau)
@@ -397,8 +489,27 @@ def check_leave_one_out(answer) -> None:
             "a very small width gives NaN: all kernels underflow to 0; "
             "take a softmax of the scores"
         )
+    _check_finite_mask(answer)
     tiny = torch.tensor([1e-3]).double()
     _check_neighbours(answer, repeated, targets, tiny, "width 0.001")
+
+
+def _check_finite_mask(answer):
+    """Refuse a forbidden score that others may fall below, and a padded 0/0."""
+    points = torch.tensor([0.0, 1.0, 3.0, 7.0]).double()
+    targets = torch.tensor([1.0, 5.0, 2.0, 9.0]).double()
+    nearest = targets[[1, 0, 1, 2]]
+    slips = {
+        "each point predicts itself at h = 1e-6: use −inf or remove the point: −1e9 is "
+        "not far enough below scores such as −5e11": torch.zeros(1).double(),
+        "all kernels underflow and the prediction is 0: a small number in the "
+        "denominator only hides the 0/0; take a softmax of the scores": (
+            targets.square().mean()[None]
+        ),
+    }
+    right = (nearest - targets).square().mean()[None]
+    got = answer(points, targets, torch.tensor([1e-6]).double())
+    expect_equal(got, right, slips, what="the errors", case="width 1e-6")
 
 
 def _check_neighbours(answer, points, targets, widths, case):
@@ -418,7 +529,8 @@ def _check_neighbours(answer, points, targets, widths, case):
         weights = torch.softmax(hidden, dim=dim)
         return ((weights @ targets - targets) ** 2).mean(-1)
 
-    scores = -squares / (2 * wide**2)
+    scores, distances = -squares / (2 * wide**2), squares.sqrt()
+    kernels = scores.exp().masked_fill(itself, 0.0)
     right = errors(scores)
     holes = torch.softmax(scores, -1).masked_fill(itself, 0.0)
     slips = {
@@ -432,16 +544,34 @@ def _check_neighbours(answer, points, targets, widths, case):
         "the factor 2 is missing: the score is −distance²/(2 h²)": (
             errors(-squares / wide**2)
         ),
-        "the distance is not squared: the score is −distance²/(2 h²)": (
-            errors(-squares.sqrt() / (2 * wide**2))
+        "the mask is inverted: it hides all points but the one predicted": (
+            torch.zeros_like(right)
         ),
         "the sign is wrong: near points must get more weight": errors(-scores),
         "softmax over the queries: the weights of one query's keys sum to 1": (
             errors(scores, dim=-2)
         ),
+        "this is the mean absolute error: square the differences": (
+            (torch.softmax(scores.masked_fill(itself, -math.inf), -1) @ targets)
+            .sub(targets)
+            .abs()
+            .mean(-1)
+        ),
         "this is the root of the error: return the mean square": right.sqrt(),
         "this is the sum of squares: return the mean": right * len(points),
     }
+    powers = {"2 h²": 2 * wide**2, "h²": wide**2, "2 h": 2 * wide, "h": wide}
+    for name, divisor in powers.items():
+        slips[
+            "the distance is not squared: the score is −distance²/(2 h²), not "
+            f"−|distance|/({name})"
+        ] = errors(-distances / divisor)
+    for epsilon in (1e-12, 1e-10, 1e-9, 1e-8, 1e-6):
+        predicted = (kernels @ targets) / (kernels.sum(-1) + epsilon)
+        slips[
+            f"{epsilon:g} was added to the denominator: the weights no longer sum to "
+            "1; take a softmax of the scores"
+        ] = ((predicted - targets) ** 2).mean(-1)
     expect_equal(got, right, slips, what="the errors", case=case)
 
 
