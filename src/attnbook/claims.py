@@ -37,7 +37,7 @@ class Claim:
         """The value as text, with its 95 % interval when there are several seeds."""
         text = f"{self.mean:.3g}"
         if self.half_interval is not None:
-            text += f" ± {self.half_interval:.1g}"
+            text += f" ± {float(f'{self.half_interval:.1g}'):g}"
         return text + (f" {self.unit}" if self.unit else "")
 
     @property

@@ -48,6 +48,33 @@ def values_without_gradient(x, W_q, W_k, W_v):
     return head()(x, W_q, W_k, W_v.detach())
 
 
+def all_axes_turned(x, W_q, W_k, W_v):
+    q, k, v = x @ W_q, x @ W_k, x @ W_v
+    turned = k.permute(*reversed(range(k.dim())))  # what .T does
+    return (q @ turned / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
+def features_by_features(x, W_q, W_k, W_v):
+    q, k, v = x @ W_q, x @ W_k, x @ W_v
+    return (q.mT @ k / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
+def over_values_width(x, W_q, W_k, W_v):
+    scores = (x @ W_q) @ (x @ W_k).mT / math.sqrt(W_v.shape[1])
+    return scores.softmax(-1) @ (x @ W_v)
+
+
+def without_maximum(scores, d_k, d_in):
+    powers = torch.exp(scores / math.sqrt(d_k))
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def with_one_maximum(scores, d_k, d_in):
+    scores = scores / math.sqrt(d_k)
+    powers = torch.exp(scores - scores.max())
+    return powers / powers.sum(-1, keepdim=True)
+
+
 def no_return(x, W_q, W_k, W_v):
     head()(x, W_q, W_k, W_v)
 
@@ -84,6 +111,36 @@ def causal(shift=0, fill=-math.inf, dim=-1):
 
 def mask_after(scores):
     return scores.softmax(-1) * seen(scores)
+
+
+def mask_after_renormalised(scores):
+    weights = scores.softmax(-1) * seen(scores)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def mask_after_clamped(scores):
+    weights = scores.softmax(-1).tril(scores.shape[-1] - scores.shape[-2])
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
+
+
+def exp_without_maximum(scores):
+    powers = torch.exp(scores) * seen(scores)
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def exp_before_the_mask(scores):
+    powers = torch.exp(scores - scores.amax(-1, keepdim=True)) * seen(scores)
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def square_mask(scores):
+    T = scores.shape[-2]
+    forbidden = torch.ones(T, T).triu(1).bool()
+    return scores.masked_fill(forbidden, -math.inf).softmax(-1)
+
+
+def no_softmax(scores):
+    return scores.masked_fill(~seen(scores), -math.inf)
 
 
 def top_left(scores):
@@ -126,11 +183,34 @@ def sources(ask, address, content):
         q, k, v = both[ask] @ W_q, both[address] @ W_k, both[content] @ W_v
         return (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) @ v
 
-    def only_where_it_runs(x, source, *maps):
+    return attend
+
+
+def wrong_widths(x, source, W_q, W_k, W_v):
+    """Right for equal lengths: the values are taken by query, not by key."""
+    source = x if source is None else source
+    weights = ((x @ W_q) @ (source @ W_k).mT / math.sqrt(W_q.shape[1])).softmax(-1)
+    values = (source @ W_v)[..., None, :, :].expand(*weights.shape[:-1], -1, -1)
+    return (weights[..., None] * values[..., : x.shape[-2], :]).sum(-2)
+
+
+def source_or_x(x, source, W_q, W_k, W_v):
+    return right(x, source or x, W_q, W_k, W_v)
+
+
+def never_itself(x, source, W_q, W_k, W_v):
+    q, k, v = x @ W_q, source @ W_k, source @ W_v
+    return (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
+def only_where_it_runs(attend):
+    """Return attention that is wrong for equal shapes only."""
+
+    def guarded(x, source, *maps):
         same = source is not None and x.shape == source.shape
         return (attend if same else right)(x, source, *maps)
 
-    return only_where_it_runs
+    return guarded
 
 
 def right(x, source, W_q, W_k, W_v):
@@ -186,6 +266,12 @@ def rotation(n):
 def invariance(layer, d_in):
     x = torch.randn(1, 6, d_in)
     return torch.allclose(layer(x[:, torch.randperm(6)]), layer(x), atol=1e-4)
+
+
+def raises(layer, d_in):
+    x, order = torch.randn(2, 6, d_in), torch.randperm(6)
+    torch.testing.assert_close(layer(x[:, order]), layer(x)[:, order])
+    return True
 
 
 def two_orders(layer, d_in):
@@ -281,6 +367,54 @@ MISTAKES = [
         answer=no_return,
     ),
     Mistake(
+        exercise="4.1",
+        name="no softmax",
+        names_it=r"softmax is missing: scores",
+        answer=head(lambda scores, d_k, d_in: scores / d_k**0.5),
+    ),
+    Mistake(
+        exercise="4.1",
+        name="no softmax and no scale",
+        names_it=r"softmax is missing, and so is",
+        answer=head(lambda scores, d_k, d_in: scores),
+    ),
+    Mistake(
+        exercise="4.1",
+        name="multiplied by √d_k",
+        names_it=r"multiplied by √d_k",
+        answer=head(lambda scores, d_k, d_in: (scores * d_k**0.5).softmax(-1)),
+    ),
+    Mistake(
+        exercise="4.1",
+        name="divided by √d_v",
+        names_it=r"divided by √d_v",
+        answer=over_values_width,
+    ),
+    Mistake(
+        exercise="4.1",
+        name="all axes turned by .T",
+        names_it=r"x \(2, 5, 7\).* PyTorch says",
+        answer=all_axes_turned,
+    ),
+    Mistake(
+        exercise="4.1",
+        name="features by features",
+        names_it=r"q\.mT @ k is \(…, d_k, d_k\) \(x \(2, 5, 7\)",
+        answer=features_by_features,
+    ),
+    Mistake(
+        exercise="4.1",
+        name="exp without the maximum",
+        names_it=r"Subtract each row's maximum",
+        answer=head(without_maximum),
+    ),
+    Mistake(
+        exercise="4.1",
+        name="one maximum for all rows",
+        names_it=r"Subtract each row's maximum",
+        answer=head(with_one_maximum),
+    ),
+    Mistake(
         exercise="4.2",
         name="mask after the softmax",
         names_it=r"comes after the softmax",
@@ -335,6 +469,54 @@ MISTAKES = [
         answer=in_place,
     ),
     Mistake(
+        exercise="4.2",
+        name="softmax, mask, renormalise",
+        names_it=r"or softmax before the mask",
+        answer=mask_after_renormalised,
+    ),
+    Mistake(
+        exercise="4.2",
+        name="softmax, mask, renormalise with a clamp",
+        names_it=r"or softmax before the mask",
+        answer=mask_after_clamped,
+    ),
+    Mistake(
+        exercise="4.2",
+        name="exp before the mask",
+        names_it=r"or softmax before the mask",
+        answer=exp_before_the_mask,
+    ),
+    Mistake(
+        exercise="4.2",
+        name="exp without the maximum",
+        names_it=r"exp\(1000\) is infinite",
+        answer=exp_without_maximum,
+    ),
+    Mistake(
+        exercise="4.2",
+        name="a fill of −1e9",
+        names_it=r"finite fill",
+        answer=causal(fill=-1e9),
+    ),
+    Mistake(
+        exercise="4.2",
+        name="a fill too large for float16",
+        names_it=r"65,504",
+        answer=causal(fill=-1e30),
+    ),
+    Mistake(
+        exercise="4.2",
+        name="mask from the number of queries alone",
+        names_it=r"make it \(T, S\) \(scores \(3, 7\)\)",
+        answer=square_mask,
+    ),
+    Mistake(
+        exercise="4.2",
+        name="softmax forgotten",
+        names_it=r"softmax is missing",
+        answer=no_softmax,
+    ),
+    Mistake(
         exercise="4.3",
         name="source never read",
         names_it=r"source is never read",
@@ -381,21 +563,51 @@ MISTAKES = [
         answer=over_queries,
     ),
     Mistake(
+        exercise="4.3",
+        name="roles swapped for equal shapes only",
+        names_it=r"roles swapped",
+        answer=only_where_it_runs(sources(1, 0, 0)),
+    ),
+    Mistake(
+        exercise="4.3",
+        name="keys from x for equal shapes only",
+        names_it=r"keys come from x",
+        answer=only_where_it_runs(sources(0, 0, 1)),
+    ),
+    Mistake(
+        exercise="4.3",
+        name="maps of other sizes",
+        names_it=r"source \(2, 5, 7\)\)\. PyTorch says",
+        answer=wrong_widths,
+    ),
+    Mistake(
+        exercise="4.3",
+        name="source or x",
+        names_it=r"source or x",
+        answer=source_or_x,
+    ),
+    Mistake(
+        exercise="4.3",
+        name="source None not handled",
+        names_it=r"source=None is not handled",
+        answer=never_itself,
+    ),
+    Mistake(
         exercise="4.4",
         name="zeros above the diagonal taken as proof",
-        names_it=r"model A .* sum over the future",
+        names_it=r"2 of the 3 places",
         answer={"A": 5, "B": 5, "C": 3},
     ),
     Mistake(
         exercise="4.4",
         name="renormalising not seen",
-        names_it=r"model B does not leak",
+        names_it=r"2 of the 3 places",
         answer={"A": 0, "B": 0, "C": 3},
     ),
     Mistake(
         exercise="4.4",
         name="one layer counted for two",
-        names_it=r"model C .* second layer",
+        names_it=r"2 of the 3 places .* two layers are not one",
         answer={"A": 0, "B": 5, "C": 4},
     ),
     Mistake(
@@ -403,6 +615,18 @@ MISTAKES = [
         name="yes and no instead of positions",
         names_it=r"give a position",
         answer={"A": True, "B": False, "C": True},
+    ),
+    Mistake(
+        exercise="4.4",
+        name="a position that is none",
+        names_it=r"model C: give a position from 0 to 5, got 6",
+        answer={"A": 0, "B": 5, "C": torch.tensor(6)},
+    ),
+    Mistake(
+        exercise="4.5",
+        name="raising instead of answering",
+        names_it=r"instead of raising",
+        answer=raises,
     ),
     Mistake(
         exercise="4.5",
@@ -470,6 +694,10 @@ ACCEPTED = {
     "4.1": [by_loops, by_fused_kernel],
     "4.2": [renormalised, row_by_row],
     "4.3": [right, by_einsum],
-    "4.4": [{"A": 0, "B": 5, "C": 3}, {"C": 3, "B": 5, "A": 0}],
+    "4.4": [
+        {"C": 3, "B": 5, "A": 0},
+        {"A": torch.tensor(0), "B": np.int64(5), "C": torch.tensor([3])},
+        {"A": 0.0, "B": 5.0, "C": 3.0},
+    ],
     "4.5": [compares(torch.randperm, times=5), by_matrix],
 }
