@@ -45,6 +45,11 @@ def test_claim_reads_any_list_of_numbers(measured):
     assert got.measured == "2 ± 2 steps"
 
 
+def test_claim_writes_a_wide_interval_without_an_exponent():
+    got = claim("0.1", "a spread", [10.0, 40.0, 70.0], 0, 100)
+    assert got.measured == "40 ± 70"
+
+
 @pytest.mark.parametrize("number", [2, torch.tensor(2.0), np.float64(2.0), True + 1])
 def test_claim_reads_any_single_number(number):
     got = claim("0.1", SAYS, number, high=2)
