@@ -14,22 +14,24 @@ from torch import Tensor
 def saved_bytes(compute: Callable[[], object]) -> int:
     """Count the bytes that autograd keeps for the backward pass of a computation.
 
-    A tensor that is kept twice counts twice.
+    A storage that is kept twice, as several tensors or views, counts once; of a
+    view the whole storage counts, since all of it stays in memory.
 
     Example:
         >>> x = torch.ones(5, requires_grad=True)
         >>> saved_bytes(lambda: x.exp())
         20
     """
-    kept: list[int] = []
+    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is reused
 
     def count(tensor: Tensor) -> Tensor:
-        kept.append(tensor.nbytes)
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         compute()
-    return sum(kept)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def seconds(compute: Callable[[], object], repeats: int = 20) -> float:

@@ -36,6 +36,19 @@ def one_tanh_per_term(q, k, W, U, v):
     return from_queries + (torch.tanh(k @ W.T) @ v).unsqueeze(-2)
 
 
+def tanh_outside(q, k, W, U, v):
+    return torch.tanh(((q @ U.T).unsqueeze(-2) + (k @ W.T).unsqueeze(-3)) @ v)
+
+
+def for_three_axes(q, k, W, U, v):
+    return torch.tanh((q @ U.T)[:, :, None, :] + (k @ W.T)[:, None, :, :]) @ v
+
+
+def unpacks_three(q, k):
+    B, T, D = q.shape
+    return (q.reshape(B, T, D) @ k.mT).view(B, T, -1)
+
+
 def detached(q, k):
     return torch.tensor((q @ k.mT).detach().numpy())
 
@@ -101,21 +114,56 @@ def reversed_mask(x, mask):
     return scores.masked_softmax(x, (~mask).expand_as(x))
 
 
+def repaired_after_masked_fill(x, mask):
+    """A right answer for 2.2: the backward pass of masked_fill stops the NaN."""
+    return x.masked_fill(~mask, -math.inf).softmax(dim=-1).nan_to_num(0.0)
+
+
+def filled_then_zero(value):
+    """Fill with a number, or with the dtype's lowest, and zero afterwards."""
+
+    def answer(x, mask):
+        lowest = torch.finfo(x.dtype).min
+        low = lowest if value is None else max(value, lowest)
+        return x.masked_fill(~mask, low).softmax(dim=-1) * mask
+
+    return answer
+
+
+def epsilon(value):
+    def answer(x, mask):
+        has_key = mask.any(dim=-1, keepdim=True)
+        x = x.masked_fill(~mask & has_key, -math.inf)
+        e = (x - x.amax(dim=-1, keepdim=True)).exp() * mask
+        return e / (e.sum(dim=-1, keepdim=True) + value)
+
+    return answer
+
+
 def over_queries(x, mask):
     return x.masked_fill(~mask, -math.inf).softmax(dim=-2).nan_to_num()
 
 
-def simulate(logarithm=torch.log, scale=False, over=-1, total=torch.sum):
+def simulate(
+    logarithm=torch.log,
+    scale=False,
+    over=-1,
+    total=torch.sum,
+    keys=16,
+    average=torch.mean,
+    draw=torch.randn,
+    up_to=128,
+):
     """Build an answer for 2.3 with one thing changed."""
 
     def find_width(threshold):
         g = torch.Generator().manual_seed(1)
-        for d in range(1, 129):
-            q = torch.randn(2000, 1, d, generator=g)
-            x = q @ torch.randn(2000, 16, d, generator=g).mT
+        for d in range(1, up_to + 1):
+            q = draw(2000, 1, d, generator=g)
+            x = q @ draw(2000, keys, d, generator=g).mT
             p = (x / d**0.5 if scale else x).softmax(dim=over)
             entropy = -total(p * logarithm(p.clamp_min(1e-30)), dim=-1)
-            if entropy.mean() < threshold:
+            if average(entropy) < threshold:
                 return d
         return None
 
@@ -167,6 +215,52 @@ PLANTED = {
             four(additive=lambda q, k, W, U, v: scores_additive(q, k, U, W, v)),
         ),
         ("keys down", r"transposed; queries go down", four(dot=lambda q, k: k @ q.mT)),
+        (
+            "minus",
+            r"W k minus U q",
+            four(additive=lambda q, k, W, U, v: scores_additive(q, k, W, -U, v)),
+        ),
+        (
+            "minus, reversed",
+            r"U q minus W k",
+            four(additive=lambda q, k, W, U, v: scores_additive(q, k, -W, U, v)),
+        ),
+        ("tanh outside", r"tanh stands outside", four(additive=tanh_outside)),
+        (
+            "dot and scaled exchanged",
+            r"wrong order",
+            lambda *given: [four()(*given)[i] for i in (1, 0, 2, 3)],
+        ),
+        (
+            "additive first",
+            r"wrong order",
+            lambda *given: [four()(*given)[i] for i in (3, 0, 1, 2)],
+        ),
+        (
+            "softmaxed",
+            r"scaled: these are weights",
+            four(scaled=lambda q, k: (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)),
+        ),
+        (
+            "k.T",
+            r"RuntimeError.*k\.permute.*\(2, 1, 3\) and k \(2, 5, 3\).*not k\.T",
+            four(dot=lambda q, k: q @ k.permute(*reversed(range(k.ndim)))),
+        ),
+        (
+            "transpose(1, 2)",
+            r"IndexError.*k\.transpose\(1, 2\).*\(3, 4\) and k \(5, 4\)",
+            four(dot=lambda q, k: q @ k.transpose(1, 2)),
+        ),
+        (
+            "three axes only",
+            r"IndexError.*count axes from the end",
+            four(additive=for_three_axes),
+        ),
+        (
+            "unpacks three sizes",
+            r"ValueError.*count axes from the end",
+            four(dot=unpacks_three),
+        ),
         ("cuts the gradient", r"no gradient flows through the dot", four(dot=detached)),
         ("changes k", r"k was changed in place", centred_in_place),
         ("three tables", r"return the four", lambda *given: four()(*given)[:3]),
@@ -175,7 +269,15 @@ PLANTED = {
         ("−inf only", r"NaN; wanted zeros", minus_infinity_only),
         ("−1e4 filler", r"forbidden keys", filler(-1e4)),
         ("−1e9 filler", r"forbidden keys", filler(-1e9)),
-        ("−1e9, then zero", r"not with −1e9", filler_then_zero),
+        ("−1e9, then zero", r"filler competes.*use −inf", filler_then_zero),
+        *(
+            (f"{value}, then zero", r"filler competes", filled_then_zero(value))
+            for value in (-1e11, -1e30, -65504.0, None)
+        ),
+        *(
+            (f"ε = {value}", r"ε added in the denominator\?", epsilon(value))
+            for value in (1e-12, 1e-9, 1e-6)
+        ),
         ("changes scores", r"scores was changed in place", in_place),
         (
             "mask after softmax",
@@ -196,7 +298,23 @@ PLANTED = {
         ("scaled", r"no width found", simulate(scale=True)),
         ("softmax over one query", r"axis of length 1", simulate(over=1)),
         ("mean over keys", r"far too small", simulate(total=torch.mean)),
-        ("guess", r"too large", lambda threshold: 64),
+        ("constant", r"must depend on the threshold", lambda threshold: 64),
+        ("constant 13", r"must depend on the threshold", lambda threshold: 13),
+        ("lookup", r"must depend on the threshold", lambda t: {1.0: 13, 0.5: 45}[t]),
+        ("not a function", r"pass the function", 45),
+        ("rand", r"no width found.*mean 0", simulate(draw=torch.rand)),
+        (
+            "variance 1/4",
+            r"variance 1 and the mean 0",
+            simulate(
+                draw=lambda *shape, generator: (
+                    torch.randn(shape, generator=generator) / 2
+                )
+            ),
+        ),
+        ("median", r"not the median", simulate(average=torch.median)),
+        ("15 keys", r"too small.*16 keys", simulate(keys=15)),
+        ("17 keys", r"too large.*16 keys", simulate(keys=17)),
         ("float", r"whole number", lambda threshold: 45.0),
     ],
     "2.4": [
@@ -217,6 +335,17 @@ PLANTED = {
         ),
         ("all keys win", r"positive queries", RANKS | {"favourites with d_k = 1": 10}),
         ("needs ten", r"on a circle", RANKS | {"smallest d_k for ten favourites": 10}),
+        ("ranks of one", r"too low; three", RANKS | {"rank of the scores": 1}),
+        ("above ten", r"too high; a 10", RANKS | {"rank of the weights": 11}),
+        ("log full", r"too high.*at most 1", RANKS | {"rank of the log weights": 10}),
+        ("one wins", r"too low; a positive", RANKS | {"favourites with d_k = 1": 1}),
+        ("needs one", r"too low", RANKS | {"smallest d_k for ten favourites": 1}),
+        ("text", r"'10' is not a number", RANKS | {"rank of the weights": "10"}),
+        (
+            "one left out",
+            r"still missing: favourites with d_k = 1$",
+            RANKS | {"favourites with d_k = 1": None},
+        ),
         ("names changed", r"five names", {"rank": 3}),
     ],
     "2.5": [
@@ -232,6 +361,7 @@ PLANTED = {
             r"own column's sum",
             lambda A, v: (v[None] * A[:, :, None]).sum(0),
         ),
+        ("softmax", r"weights already", lambda A, v: A.softmax(-1) @ v),
         ("NumPy", r"no gradient", lambda A, v: torch.tensor((A @ v).detach().numpy())),
     ],
 }
@@ -249,7 +379,7 @@ MISTAKES = [
 
 ACCEPTED = {
     "2.1": [four(), four_by_einsum],
-    "2.2": [scores.masked_softmax, by_exponentials],
+    "2.2": [scores.masked_softmax, by_exponentials, repaired_after_masked_fill],
     "2.3": [simulate(), bisect],
     "2.4": [dict(RANKS), lambda: dict(RANKS)],
     "2.5": [lambda A, v: A @ v, lambda A, v: torch.einsum("ts,sd->td", A, v)],
