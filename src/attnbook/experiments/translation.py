@@ -557,6 +557,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
+        # Lengths vary from batch to batch; cuDNN would plan each shape anew.
+        torch.backends.cuda.enable_cudnn_sdp(False)
     task = TASKS[args.pair]
     with contextlib.suppress(TimeUp):
         for name in args.model:
