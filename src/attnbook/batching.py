@@ -77,9 +77,7 @@ class PairBatches:
         self.position += 1
         if self.position == len(self):
             self.epoch, self.position, self._plan = self.epoch + 1, 0, None
-        return Batch(
-            self.sources[rows, :num_source], self.targets[rows, :num_target]
-        )
+        return Batch(self.sources[rows, :num_source], self.targets[rows, :num_target])
 
     def _make_plan(self) -> list[tuple[Tensor, int, int]]:
         """Shuffle, sort by length, cut, shuffle the batches."""

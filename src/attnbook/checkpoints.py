@@ -180,7 +180,10 @@ def load_run(
     tensors, record = load_tensors(path)
     _load_model(path, model, _under(tensors, "model."))
     state: dict[int, dict] = {}
-    entries = {**_under(tensors, "optimizer."), **_under(record["optimizer"], "optimizer.")}
+    entries = {
+        **_under(tensors, "optimizer."),
+        **_under(record["optimizer"], "optimizer."),
+    }
     for key, value in entries.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value

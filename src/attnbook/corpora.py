@@ -56,7 +56,9 @@ def multi30k(
 
 def _lines(part: str, language: str) -> list[str]:
     """Read one side of one part; sentences end at line feeds only."""
-    with gzip.open(fetch(f"multi30k/{part}.{language}.gz"), "rt", encoding="utf-8") as f:
+    with gzip.open(
+        fetch(f"multi30k/{part}.{language}.gz"), "rt", encoding="utf-8"
+    ) as f:
         return [clean(line) for line in f.read().rstrip("\n").split("\n")]
 
 

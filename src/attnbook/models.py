@@ -81,7 +81,9 @@ def patchify(images: Float[Tensor, "B Y X"], size: int) -> Float[Tensor, "B T D"
     """
     height, width = images.shape[-2:]
     if height % size or width % size:
-        raise ValueError(f"patches of {size} do not tile an image of {height} × {width}")
+        raise ValueError(
+            f"patches of {size} do not tile an image of {height} × {width}"
+        )
     tiles = images.unflatten(-2, (-1, size)).unflatten(-1, (-1, size))  # (B,Y,p,X,p)
     return tiles.transpose(-3, -2).flatten(-2).flatten(1, 2)  # (B, T, D)
 

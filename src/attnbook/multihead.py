@@ -51,7 +51,9 @@ class KeyValueCache:
         """
         end = self.length + k.shape[-2]
         if end > self.max_len:
-            raise ValueError(f"position {end} does not fit into max_len = {self.max_len}")
+            raise ValueError(
+                f"position {end} does not fit into max_len = {self.max_len}"
+            )
         if self.keys is None:
             self.keys = k.new_empty(*k.shape[:2], self.max_len, k.shape[-1])
             self.values = v.new_empty(*v.shape[:2], self.max_len, v.shape[-1])

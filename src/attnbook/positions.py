@@ -317,7 +317,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, style: Style) -> Tensor:
 def rope_order(d_head: int, to: Style) -> Int[Tensor, " Dh"]:
     """Return the order of features that turns one pair convention into the other.
 
-    With `i = rope_order(Dh, to="half")`: rope(x, "pairs")[…, i] = rope(x[…, i], "half").
+    With `i = rope_order(Dh, "half")`, rope(x, "pairs")[…, i] = rope(x[…, i], "half").
     Apply it to the rows of W_q and W_k, head by head, and a model trained with one
     convention runs in the other: q·k does not notice.
 

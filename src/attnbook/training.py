@@ -73,7 +73,9 @@ def fit(
     history, unread = [], []
     if checkpoint is not None and Path(checkpoint).exists():
         history = load_run(checkpoint, model, optimizer, streams)
-    autocast = torch.autocast(device, torch.bfloat16, enabled=mixed and device == "cuda")
+    autocast = torch.autocast(
+        device, torch.bfloat16, enabled=mixed and device == "cuda"
+    )
 
     for step in progress(range(len(history), steps), initial=len(history), total=steps):
         if schedule is not None:

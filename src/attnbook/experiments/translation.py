@@ -347,9 +347,7 @@ def evaluate(model: nn.Module, corpus: Corpus, task: Task, recipe: Recipe) -> di
         "tokens_greedy": token_bleu(corpus, greedy, corpus.test),
         "tokens_validation": token_bleu(corpus, validation, corpus.validation),
         "detokenised": dataclasses.asdict(
-            bleu.corpus_bleu(
-                texts, references, task.bleu_tokenize, lowercase=not cased
-            )
+            bleu.corpus_bleu(texts, references, task.bleu_tokenize, lowercase=not cased)
         ),
         "exact_match": sum(
             text == (r if cased else r.lower())
@@ -375,7 +373,9 @@ def token_bleu(corpus: Corpus, outputs: list[list[int]], part: list) -> dict:
         references = [" ".join(split_words(t, tokenizer.language)) for _, t in part]
     else:
         references = [" ".join(t.replace(" ", "␣")) for _, t in part]
-    hypotheses = [" ".join(tokenizer.words(ids)).replace("   ", " ␣ ") for ids in outputs]
+    hypotheses = [
+        " ".join(tokenizer.words(ids)).replace("   ", " ␣ ") for ids in outputs
+    ]
     return dataclasses.asdict(bleu.corpus_bleu(hypotheses, references, "none"))
 
 
@@ -385,7 +385,11 @@ def describe_device() -> dict:
         name = torch.cuda.get_device_name()
     else:
         name = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-    return {"device": name, "torch": torch.__version__, "attnbook": attnbook.__version__}
+    return {
+        "device": name,
+        "torch": torch.__version__,
+        "attnbook": attnbook.__version__,
+    }
 
 
 def run(
