@@ -6,6 +6,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
+# Tests and notebooks run side by side on small tensors: more threads would only wait.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: book test notebooks serve lint unit outputs clean help
 

@@ -32,10 +32,10 @@ METADATA = {
 }
 
 SETUP = """\
-# Colab and other fresh machines: fetch the book's package, nothing else changes.
-try:
-    import attnbook
-except ImportError:
+# On Colab and other fresh machines: fetch the book's package; nothing else changes.
+from importlib.util import find_spec
+
+if find_spec("attnbook") is None:
     %pip install -q "attnbook @ git+{repository}"
 """
 
@@ -116,6 +116,7 @@ def execute(notebook: NotebookNode) -> NotebookNode:
         notebook,
         timeout=TIMEOUT_SECONDS,
         kernel_name="python3",
+        coalesce_streams=True,
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     ).execute()
     for cell in notebook.cells:

@@ -12,6 +12,7 @@ T ≠ S, and a query with nothing to attend to gives zeros in every version of t
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -20,14 +21,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from attnbook import masks, tracing
+from attnbook.saliency import require_positions
 from attnbook.scores import (
     Score,
     dot_score,
     masked_softmax,
+    require_same_batch,
     require_same_width,
     require_width,
     scaled_dot_score,
 )
+
+# PyTorch's own kernels do it since 2.5 (pytorch/pytorch#133882).
+ZEROS_ARE_NATIVE = torch.__version__ >= (2, 5)
 
 
 def soft_attention(
@@ -86,7 +92,7 @@ def hard_attention(
         The chosen inputs (…, T, D) and their positions (…, T).
 
     Raises:
-        ValueError: an unknown mode, or shapes that do not fit.
+        ValueError: an unknown mode, shapes that do not fit, or S = 0.
 
     Reference: Xu et al. 2015 (arXiv:1502.03044), section 4.1.
 
@@ -95,6 +101,7 @@ def hard_attention(
         >>> hard_attention(torch.tensor([[0., 5.]]), x)[1]
         tensor([1])
     """
+    require_positions(x)
     scores = score(q, x)
     if mode == "argmax":
         index = scores.argmax(dim=-1)
@@ -166,7 +173,8 @@ def scaled_dot_product_attention(
         k: keys (…, S, D).
         v: values (…, S, Dv).
         attn_mask: boolean, broadcasts to (…, T, S), True = may attend.
-        bias: float, broadcasts to (…, T, S), added to the scaled scores.
+        bias: float and finite, broadcasts to (…, T, S), added to the scaled
+            scores. To forbid a key, use attn_mask.
         causal: let query t see keys s ≤ t + S − T only.
         scale: the factor; 1/√D unless given, D being the width of one head.
         return_weights: also return the weights, by the readable path.
@@ -176,7 +184,7 @@ def scaled_dot_product_attention(
         query that may attend to nothing gets zeros.
 
     Raises:
-        ValueError: shapes, dtypes or mask do not fit.
+        ValueError: shapes, dtypes, mask or bias do not fit.
 
     Reference: Vaswani et al. 2017, equation 1.
 
@@ -188,8 +196,11 @@ def scaled_dot_product_attention(
     require_same_width(q, k)
     require_one_value_per_key(k, v)
     num_queries, num_keys = q.shape[-2], k.shape[-2]
+    batch = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2])
     if attn_mask is not None:
-        masks.require_mask(attn_mask, num_queries, num_keys)
+        masks.require_mask(attn_mask, num_queries, num_keys, batch)
+    if bias is not None:
+        require_bias(bias, num_queries, num_keys, batch)
     if return_weights or tracing.recording():
         if causal:
             allowed = masks.causal(num_queries, num_keys, q.device)
@@ -203,7 +214,7 @@ def _readable(q, k, v, attn_mask, bias, scale):
     """Attend step by step, so that every quantity has a name."""
     scores = scaled_dot_score(q, k, scale)  # (*B, T, S)
     if bias is not None:
-        scores = scores + bias
+        scores = scores + bias.to(scores.dtype)
     weights = masked_softmax(scores, attn_mask)
     tracing.emit(scores=scores, weights=weights)
     return weights @ v, weights  # (*B, T, Dv)
@@ -212,23 +223,32 @@ def _readable(q, k, v, attn_mask, bias, scale):
 def _fused(q, k, v, attn_mask, bias, causal, scale):
     """Attend through PyTorch's kernel, which never holds all T × S weights."""
     num_queries, num_keys = q.shape[-2], k.shape[-2]
+    causal = causal and num_queries > 1  # the last query sees every key
     plain = attn_mask is None and bias is None
     if causal and not (plain and num_queries == num_keys):
         allowed = masks.causal(num_queries, num_keys, q.device)
         attn_mask, causal = masks.combine(attn_mask, allowed), False
     empty = None
-    if attn_mask is not None:
-        # Older kernels give NaN for a row without keys: let it see all, then zero it.
+    if attn_mask is not None and not (ZEROS_ARE_NATIVE and q.device.type == "cpu"):
+        # Other kernels may give NaN to a row without keys: show it all, then zero it.
         empty = ~attn_mask.any(dim=-1, keepdim=True)
         attn_mask = attn_mask | empty
     if bias is not None and attn_mask is not None:
         attn_mask = torch.where(attn_mask, bias, -math.inf).to(q.dtype)
     elif bias is not None:
         attn_mask = bias.to(q.dtype)
+    num_axes = max(x.dim() for x in (q, k, v))
+    q, k, v, attn_mask = (_with_four_axes(x) for x in (q, k, v, attn_mask))
     context = F.scaled_dot_product_attention(
         q, k, v, attn_mask=attn_mask, is_causal=causal, scale=scale
     )
+    context = context[(0,) * (4 - num_axes)]
     return context if empty is None else context.masked_fill(empty, 0.0)
+
+
+def _with_four_axes(x):
+    """Put axes of size 1 in front: with fewer than four the fast kernels refuse."""
+    return None if x is None else x[(None,) * (4 - x.dim())]
 
 
 class SelfAttention(nn.Module):
@@ -318,10 +338,36 @@ def require_one_value_per_key(k: Tensor, v: Tensor) -> None:
     """Check that keys and values come in pairs.
 
     Raises:
-        ValueError: they have different numbers of positions.
+        ValueError: different numbers of positions, different dtypes, or batch
+            axes that do not broadcast.
     """
+    for name, x in (("k", k), ("v", v)):
+        if x.dim() < 2:
+            raise ValueError(
+                f"{name} must be (…, positions, width), got shape {tuple(x.shape)}"
+            )
+    if k.dtype != v.dtype:
+        raise ValueError(f"k is {k.dtype} but v is {v.dtype}: convert one of them")
     if k.shape[-2] != v.shape[-2]:
         raise ValueError(
             f"{k.shape[-2]} keys but {v.shape[-2]} values: "
             "each key needs exactly one value"
         )
+    require_same_batch("k", k, "v", v)
+
+
+def require_bias(
+    bias: Tensor, num_queries: int, num_keys: int, batch: Sequence[int]
+) -> None:
+    """Check that a bias is floating point and broadcasts to (*batch, T, S).
+
+    Raises:
+        ValueError: another dtype (a boolean one is a mask in the wrong place, and
+            would count as 1), or a shape that does not broadcast.
+    """
+    if not bias.is_floating_point():
+        raise ValueError(
+            f"bias must be floating point, got {bias.dtype}: it is added to the "
+            "scores; pass a boolean mask as attn_mask=…"
+        )
+    masks.require_broadcast("bias", bias, num_queries, num_keys, batch)

@@ -8,8 +8,9 @@ text is wrong does not run. The page *All claims* is made from these outputs.
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import SupportsFloat
 
 MIME = "application/vnd.attnbook.claim+json"
 
@@ -80,7 +81,7 @@ class Claim:
 def claim(
     id: str,
     statement: str,
-    measured: float | Sequence[float],
+    measured: SupportsFloat | Iterable[SupportsFloat],
     low: float | None = None,
     high: float | None = None,
     *,
@@ -101,7 +102,7 @@ def claim(
         A `Claim` that a notebook displays; let it be the cell's last expression.
 
     Raises:
-        ClaimFailed: the mean is outside the band, or not a number.
+        ClaimFailed: the mean is outside the band, or not a finite number.
         ValueError: a malformed id, no band, an empty band or two seeds only.
 
     Example:
@@ -131,9 +132,9 @@ expected 0.4 to 0.6.
         high=high,
         unit=unit,
     )
-    too_low = low is not None and not mean >= low
-    too_high = high is not None and not mean <= high
-    if too_low or too_high or math.isnan(mean):
+    too_low = low is not None and mean < low
+    too_high = high is not None and mean > high
+    if too_low or too_high or not math.isfinite(mean):
         raise ClaimFailed(
             f"Claim {id} does not hold: {result.statement}. Measured "
             f"{result.measured}{result.seeds}; expected {result.band}."

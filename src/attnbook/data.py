@@ -9,16 +9,22 @@ pooch's cache, else downloads. Nothing unchecked is ever returned.
 
 import json
 import os
-import urllib.error
+import warnings
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pooch
 import requests
 import torch
 from torch import Tensor
+from tqdm import TqdmWarning
+
+from attnbook.training import progress
+
+with warnings.catch_warnings():  # pooch loads tqdm.auto, which asks for ipywidgets
+    warnings.simplefilter("ignore", TqdmWarning)
+    import pooch
 
 
 def registry() -> dict:
@@ -73,34 +79,39 @@ def _entry(path: str) -> dict:
 
 
 def _download(path: str, entry: dict, cache: Path) -> Path:
-    """Download into the cache; pooch checks the hash before the file gets its name."""
+    """Download into the cache; pooch checks the hash before the file gets its name.
+
+    A failed download is tried once more. A progress bar shows after two seconds.
+    """
     advice = (
         "Check the network, or put the file into a folder with the same layout "
         "and name that folder in the environment variable ATTNBOOK_DATA."
     )
     try:
-        return Path(
-            pooch.retrieve(
-                entry["url"],
-                known_hash=f"sha256:{entry['sha256']}",
-                fname=Path(path).name,
-                path=cache / Path(path).parent,
-                downloader=pooch.HTTPDownloader(timeout=30),
-            )
+        folder, name = Path(path).parent, Path(path).name
+        keeper = pooch.create(
+            path=cache / folder,
+            base_url="",
+            registry={name: f"sha256:{entry['sha256']}"},
+            urls={name: entry["url"]},
+            retry_if_failed=1,
         )
-    except PermissionError as error:
-        raise OSError(
-            f"cannot write {path} to the cache {cache}: {error}. "
-            "Name a folder that you may write in ATTNBOOK_CACHE."
-        ) from error
+        bar = progress(None, total=entry["bytes"], unit="B", unit_scale=True)
+        downloader = pooch.HTTPDownloader(timeout=30, progressbar=bar)
+        return Path(keeper.fetch(name, downloader=downloader))
     except ValueError as error:
         raise OSError(
             f"{entry['url']} gave other bytes than expected for {path}: {error}. "
             "Nothing was kept. Try again; if it stays so, the address has changed."
         ) from error
-    except (requests.RequestException, urllib.error.URLError) as error:
+    except requests.RequestException as error:  # an OSError too, so it comes first
         raise OSError(
             f"could not download {path} from {entry['url']}: {error}. {advice}"
+        ) from error
+    except OSError as error:  # no permission, a read-only disk, a full one
+        raise OSError(
+            f"cannot write {path} to the cache {cache}: {error}. "
+            "Name a folder that you may write in ATTNBOOK_CACHE."
         ) from error
 
 

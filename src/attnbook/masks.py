@@ -7,6 +7,8 @@ top-left when T ≠ S. Here a causal mask is aligned bottom-right, so that the l
 query always sees every key: that is what a key–value cache needs.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -51,12 +53,17 @@ def padding(lengths: Int[Tensor, " B"], num_keys: int) -> Bool[Tensor, "B 1 S"]:
         (B, 1, S) mask, ready to broadcast over the T queries.
 
     Raises:
-        ValueError: a length outside 0 … S.
+        ValueError: lengths that are not (B,) integers, or outside 0 … S.
 
     Example:
         >>> padding(torch.tensor([2, 3]), 3)[:, 0].int().tolist()
         [[1, 1, 0], [1, 1, 1]]
     """
+    if lengths.dim() != 1 or lengths.is_floating_point():
+        raise ValueError(
+            f"lengths must be (B,) integers, got {lengths.dtype} "
+            f"of shape {tuple(lengths.shape)}"
+        )
     if lengths.numel() and not (0 <= int(lengths.min()) <= int(lengths.max())):
         raise ValueError(f"lengths must be ≥ 0, got {lengths.tolist()}")
     if lengths.numel() and int(lengths.max()) > num_keys:
@@ -134,8 +141,19 @@ def require_boolean(mask: Tensor) -> None:
     raise ValueError(f"attn_mask must be boolean, got {mask.dtype}: {hint}")
 
 
-def require_mask(mask: Tensor, num_queries: int, num_keys: int) -> None:
-    """Check that a mask is boolean and broadcasts to (…, T, S).
+def require_mask(
+    mask: Tensor,
+    num_queries: int,
+    num_keys: int,
+    batch: Sequence[int] | None = None,
+) -> None:
+    """Check that a mask is boolean and broadcasts to (*batch, T, S).
+
+    Args:
+        mask: what was passed as attn_mask.
+        num_queries: T.
+        num_keys: S.
+        batch: the axes before T; unchecked unless given.
 
     Raises:
         ValueError: wrong dtype, wrong shape, or a mask that looks reversed: the
@@ -143,18 +161,36 @@ def require_mask(mask: Tensor, num_queries: int, num_keys: int) -> None:
             the present and the past and shows the future.
     """
     require_boolean(mask)
-    wanted = (num_queries, num_keys)
-    got = tuple(mask.shape[-2:])
-    if len(got) < 2 or any(g not in (1, w) for g, w in zip(got, wanted, strict=True)):
-        raise ValueError(
-            f"attn_mask of shape {tuple(mask.shape)} does not broadcast to "
-            f"(…, T, S) = (…, {num_queries}, {num_keys})"
-        )
+    require_broadcast("attn_mask", mask, num_queries, num_keys, batch)
     if is_reversed_causal(mask):
         raise ValueError(
             "attn_mask shows each query its future and hides the rest: it looks "
             "reversed. Here True = may attend; write ~mask, or masks.causal(T, S)"
         )
+
+
+def require_broadcast(
+    name: str,
+    x: Tensor,
+    num_queries: int,
+    num_keys: int,
+    batch: Sequence[int] | None = None,
+) -> None:
+    """Check that a mask or bias broadcasts to (*batch, T, S) without enlarging it.
+
+    Raises:
+        ValueError: it does not; the message names both shapes.
+    """
+    wanted = (*(batch or ()), num_queries, num_keys)
+    got = tuple(x.shape if batch is not None else x.shape[-2:])
+    pairs = zip(reversed(got), reversed(wanted), strict=False)
+    if 2 <= len(got) <= len(wanted) and all(g in (1, w) for g, w in pairs):
+        return
+    axes = "…, " if batch is None else "".join(f"{size}, " for size in batch)
+    raise ValueError(
+        f"{name} of shape {tuple(x.shape)} does not broadcast to "
+        f"(…, T, S) = ({axes}{num_queries}, {num_keys})"
+    )
 
 
 def is_reversed_causal(mask: Bool[Tensor, "*B T S"]) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import matplotlib.style
 import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Canvas
 
 STYLE = str(Path(__file__).with_name("attnbook.mplstyle"))
@@ -104,9 +105,9 @@ def heatmap(
         The drawn image, for a colour bar.
 
     Raises:
-        ValueError: an unknown kind, or labels that do not fit the matrix.
+        ValueError: an unknown kind, not a matrix, or labels that do not fit it.
     """
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = _as_matrix(matrix)
     if kind not in ("weights", "scores"):
         raise ValueError(f"kind must be 'weights' or 'scores', got {kind!r}")
     for name, labels, size in zip(
@@ -134,8 +135,6 @@ def heatmap(
 def _write_numbers(axes, matrix, image):
     """Write each value into its cell, in ink that its colour leaves readable."""
     for (row, column), value in np.ndenumerate(matrix):
-        red, green, blue, _ = image.cmap(image.norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
         axes.text(
             column,
             row,
@@ -143,8 +142,27 @@ def _write_numbers(axes, matrix, image):
             ha="center",
             va="center",
             fontsize=8.5,
-            color="white" if dark else "#222222",
+            color=_ink(image.cmap(image.norm(value))[:3]),
         )
+
+
+def _ink(colour: Sequence[float]) -> str:
+    """Return black or white, whichever WCAG 2 finds more legible on a colour (0–1)."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
+
+
+def _as_matrix(values) -> np.ndarray:
+    """Read a (T, S) array, list or tensor, wherever it lives and whatever tracks it."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    matrix = np.asarray(values, dtype=float)
+    if matrix.ndim != 2:
+        raise ValueError(f"expected a matrix (T, S), got shape {matrix.shape}")
+    return matrix
 
 
 class Table:
@@ -177,7 +195,7 @@ def weights_table(
     Raises:
         ValueError: the tokens do not fit the matrix.
     """
-    weights = np.asarray(weights, dtype=float)
+    weights = _as_matrix(weights)
     if weights.shape != (len(queries), len(keys)):
         raise ValueError(
             f"weights of shape {weights.shape} for {len(queries)} queries "
@@ -203,16 +221,15 @@ def weights_table(
 
 def _cells(row) -> str:
     """Return one row of table cells, each shaded by its weight."""
-    return "".join(
-        f'<td style="background:{_shade(w)};color:{"#fff" if w > 0.45 else "#222"}">'
-        f"{w:.2f}</td>"
-        for w in row
-    )
+    return "".join(_cell(weight, _shade(weight)) for weight in row)
 
 
-def _shade(weight: float) -> str:
+def _cell(weight: float, colour: tuple[float, ...]) -> str:
+    style = f"background:{to_hex(colour)};color:{_ink(colour)}"
+    return f'<td style="{style}">{weight:.2f}</td>'
+
+
+def _shade(weight: float) -> tuple[float, ...]:
     """Mix the weights' colour with white."""
-    full = [int(ROLES["weights"][i : i + 2], 16) for i in (1, 3, 5)]
     share = min(max(weight, 0.0), 1.0)
-    mixed = (round(255 + share * (channel - 255)) for channel in full)
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+    return tuple(1 + share * (channel - 1) for channel in to_rgb(ROLES["weights"]))

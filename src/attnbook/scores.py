@@ -23,8 +23,8 @@ def require_same_width(q: Tensor, k: Tensor) -> None:
     """Check that queries and keys can be multiplied.
 
     Raises:
-        ValueError: other than floating-point inputs, different dtypes, or
-            different last dimensions.
+        ValueError: other than floating-point inputs, different dtypes, different
+            last dimensions, or batch axes that do not broadcast.
     """
     for name, x in (("q", q), ("k", k)):
         if not x.is_floating_point():
@@ -40,6 +40,22 @@ def require_same_width(q: Tensor, k: Tensor) -> None:
             f"q has width {q.shape[-1]} but k has width {k.shape[-1]}; "
             "a BilinearScore or AdditiveScore can compare different widths"
         )
+    require_same_batch("q", q, "k", k)
+
+
+def require_same_batch(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
+    """Check that the axes before position and width broadcast.
+
+    Raises:
+        ValueError: they do not; the message names both shapes.
+    """
+    try:
+        torch.broadcast_shapes(x.shape[:-2], other.shape[:-2])
+    except RuntimeError:
+        raise ValueError(
+            f"{name} of shape {tuple(x.shape)} and {other_name} of shape "
+            f"{tuple(other.shape)} have different batch axes"
+        ) from None
 
 
 def dot_score(
@@ -211,7 +227,7 @@ def masked_softmax(
     """
     if attn_mask is None:
         return torch.softmax(scores, dim=-1)
-    require_mask(attn_mask, *scores.shape[-2:])
+    require_mask(attn_mask, *scores.shape[-2:], batch=scores.shape[:-2])
     # A row of −inf would give 0/0; such rows are computed unmasked, then zeroed.
     hidden = ~attn_mask & attn_mask.any(dim=-1, keepdim=True)
     weights = torch.softmax(scores.masked_fill(hidden, -math.inf), dim=-1)

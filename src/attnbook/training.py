@@ -7,12 +7,17 @@ connection: called again it goes on, on a CPU bit for bit as if nothing had happ
 """
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():  # without ipywidgets it draws text bars, as wanted
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 from attnbook.checkpoints import load_run, save_run
 
