@@ -157,7 +157,8 @@ class MultiHeadAttention(nn.Module):
                 (…, T, S), or one per head (…, H, T, S).
             causal: let query t see keys s ≤ t + S − T only.
             bias: float, broadcasts to (…, H, T, S), added to the scaled scores.
-            rotate: called as rotate(heads, start) on queries and keys (RoPE).
+            rotate: called as rotate(heads, start) on queries and keys (RoPE), in
+                self-attention only.
             cache: in self-attention, past positions come before the present ones; with
                 `key`, its projections are stored at the first call and used later.
             return_weights: also return the weights (…, H, T, S).
@@ -166,10 +167,14 @@ class MultiHeadAttention(nn.Module):
             out (…, T, D); with `return_weights` also the weights.
 
         Raises:
-            ValueError: a width other than the constructor's, or a mask that does not
-                fit.
+            ValueError: a width other than the constructor's, a mask that does not
+                fit, a value without a key, or a rotation of another sequence.
         """
         require_width("query", query, self.d_model)
+        if key is None and value is not None:
+            raise ValueError("value needs a key: without one this is self-attention")
+        if key is not None and rotate is not None:
+            raise ValueError("rotate is for self-attention: a key has other positions")
         if key is None:
             q, k, v = self._project_self(query, rotate, cache)
         else:
