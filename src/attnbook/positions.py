@@ -124,13 +124,23 @@ def _rows(table: Tensor, start: int, length: int) -> Tensor:
     return table[start : start + length]
 
 
-def offsets(num_queries: int, num_keys: int, device=None) -> Int[Tensor, "T S"]:
+def offsets(
+    num_queries: int, num_keys: int | None = None, device=None
+) -> Int[Tensor, "T S"]:
     """Return the offset s − t of every pair, queries being the last T of S positions.
+
+    Raises:
+        ValueError: more queries than keys.
 
     Example:
         >>> offsets(2, 3).tolist()
         [[-1, 0, 1], [-2, -1, 0]]
     """
+    num_keys = num_queries if num_keys is None else num_keys
+    if num_queries > num_keys:
+        raise ValueError(
+            f"{num_queries} queries cannot be the last of {num_keys} positions"
+        )
     keys = torch.arange(num_keys, device=device)
     return keys - keys[num_keys - num_queries :, None]
 
@@ -216,7 +226,7 @@ class RelativeBias(nn.Module):
         self, num_queries: int, num_keys: int | None = None
     ) -> Float[Tensor, "H T S"]:
         """Return the bias of the last T queries on S keys (S = T unless given)."""
-        offset = offsets(num_queries, num_keys or num_queries, self.weight.device)
+        offset = offsets(num_queries, num_keys, self.weight.device)
         bucket = relative_bucket(
             offset, len(self.weight), self.max_distance, self.bidirectional
         )
@@ -258,7 +268,7 @@ def alibi_bias(
         >>> alibi_bias(1, 2).tolist()
         [[[-0.0, -0.00390625], [-0.00390625, -0.0]]]
     """
-    distance = offsets(num_queries, num_keys or num_queries, device).abs()
+    distance = offsets(num_queries, num_keys, device).abs()
     return -alibi_slopes(num_heads).to(device)[:, None, None] * distance
 
 
@@ -305,13 +315,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, style: Style) -> Tensor:
     Raises:
         ValueError: an unknown style.
     """
+    _require_style("style", style)
     if style == "half":
         a, b = x.chunk(2, dim=-1)
         return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
-    if style == "pairs":
-        a, b = x[..., 0::2], x[..., 1::2]
-        return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
-    raise ValueError(f"style must be 'half' or 'pairs', got {style!r}")
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
+
+
+def _require_style(name: str, style: str) -> None:
+    if style not in ("half", "pairs"):
+        raise ValueError(f"{name} must be 'half' or 'pairs', got {style!r}")
 
 
 def rope_order(d_head: int, to: Style) -> Int[Tensor, " Dh"]:
@@ -337,11 +351,9 @@ def rope_order(d_head: int, to: Style) -> Int[Tensor, " Dh"]:
     """
     if d_head % 2:
         raise ValueError(f"RoPE rotates pairs: d_head = {d_head} is not even")
-    if to == "half":
-        return torch.arange(d_head).view(-1, 2).T.flatten()
-    if to == "pairs":
-        return torch.arange(d_head).view(2, -1).T.flatten()
-    raise ValueError(f"to must be 'half' or 'pairs', got {to!r}")
+    _require_style("to", to)
+    pairs = torch.arange(d_head).view((-1, 2) if to == "half" else (2, -1))
+    return pairs.T.flatten()
 
 
 class Rope(nn.Module):
@@ -353,6 +365,9 @@ class Rope(nn.Module):
         base: see `sinusoidal`.
         style: see `rope`.
 
+    Raises:
+        ValueError: an odd Dh, or an unknown style.
+
     Example:
         >>> x = torch.ones(1, 2, 3, 4)
         >>> bool(torch.allclose(Rope(9, 4)(x, start=0), rope(x)))
@@ -363,6 +378,7 @@ class Rope(nn.Module):
         self, max_len: int, d_head: int, base: float = 10_000.0, style: Style = "half"
     ):
         super().__init__()
+        _require_style("style", style)
         positions = torch.arange(max_len, dtype=torch.float64)
         angles = positions[:, None] * _frequencies(d_head, base)
         self.register_buffer("cos", angles.cos().float(), persistent=False)
@@ -409,7 +425,7 @@ def sine_2d(
         >>> sine_2d(torch.ones(1, 3, 5, dtype=torch.bool), 8).shape
         torch.Size([1, 8, 3, 5])
     """
-    if d_model % 4:
+    if d_model < 4 or d_model % 4:
         raise ValueError(f"d_model = {d_model} is not divisible by 4")
     frequencies = _frequencies(d_model // 2, base).to(valid.device)
     codes = []
