@@ -201,6 +201,11 @@ class DecoderLayer(nn.Module):
         return self.linear2(self.activation(self.linear1(x)))
 
 
+def _require_layers(num_layers: int) -> None:
+    if num_layers < 1:
+        raise ValueError(f"num_layers must be ≥ 1, got {num_layers}")
+
+
 class Encoder(nn.Module):
     """A stack of encoder layers.
 
@@ -209,6 +214,9 @@ class Encoder(nn.Module):
         d_model, num_heads, d_ff, dropout, activation, norm_first: see `EncoderLayer`.
         final_norm: a norm after the last layer; as `norm_first` unless given
             (`nn.Transformer` has one in both orders, the paper in none).
+
+    Raises:
+        ValueError: no layer.
 
     Example:
         >>> import torch
@@ -228,6 +236,7 @@ class Encoder(nn.Module):
         final_norm: bool | None = None,
     ):
         super().__init__()
+        _require_layers(num_layers)
         self.layers = nn.ModuleList(
             EncoderLayer(d_model, num_heads, d_ff, dropout, activation, norm_first)
             for _ in range(num_layers)
@@ -273,6 +282,7 @@ class Decoder(nn.Module):
         final_norm: bool | None = None,
     ):
         super().__init__()
+        _require_layers(num_layers)
         self.layers = nn.ModuleList(
             DecoderLayer(d_model, num_heads, d_ff, dropout, activation, norm_first)
             for _ in range(num_layers)
@@ -290,7 +300,13 @@ class Decoder(nn.Module):
         causal: bool = True,
         caches: list[LayerCache] | None = None,
     ) -> Float[Tensor, "*B T D"]:
-        """Return (…, T, D); `caches` holds one cache per layer."""
+        """Return (…, T, D); `caches` holds one cache per layer.
+
+        Raises:
+            ValueError: another number of caches.
+        """
+        if caches is not None and len(caches) != len(self.layers):
+            raise ValueError(f"{len(caches)} caches for {len(self.layers)} layers")
         for i, layer in enumerate(self.layers):
             cache = None if caches is None else caches[i]
             x = layer(x, memory, attn_mask, memory_mask, causal=causal, cache=cache)

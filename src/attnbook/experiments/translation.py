@@ -428,11 +428,12 @@ def run(
     write_json(Path(args.out, f"{label}.json"), result)
     if args.weights:
         save_translator(Path(args.weights, f"{label}.safetensors"), model, corpus, task)
+    parts = ("tokens", "tokens_greedy", "tokens_validation", "detokenised")
+    beam, greedy, validation, plain = (f"{result[part]['score']:.2f}" for part in parts)
     print(
-        f"  {seconds:.0f} s, {result['tokens_per_second']:,.0f} tokens/s; BLEU "
-        f"{result['tokens']['score']:.2f} (greedy {result['tokens_greedy']['score']:.2f}"
-        f", validation {result['tokens_validation']['score']:.2f}), detokenised "
-        f"{result['detokenised']['score']:.2f}, exact {result['exact_match']:.3f}",
+        f"  {seconds:.0f} s, {result['tokens_per_second']:,.0f} tokens/s; BLEU {beam} "
+        f"(greedy {greedy}, validation {validation}), detokenised {plain}, "
+        f"exact {result['exact_match']:.3f}",
         flush=True,
     )
     return result
