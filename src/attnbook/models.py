@@ -73,14 +73,14 @@ def patchify(images: Float[Tensor, "B Y X"], size: int) -> Float[Tensor, "B T D"
         (B, Y·X/size², size²).
 
     Raises:
-        ValueError: the size does not divide the image.
+        ValueError: the size is below 1 or does not divide the image.
 
     Example:
         >>> patchify(torch.arange(16.).view(1, 4, 4), 2)[0, 1].tolist()
         [2.0, 3.0, 6.0, 7.0]
     """
     height, width = images.shape[-2:]
-    if height % size or width % size:
+    if size < 1 or height % size or width % size:
         raise ValueError(
             f"patches of {size} do not tile an image of {height} × {width}"
         )
