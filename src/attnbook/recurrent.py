@@ -110,11 +110,18 @@ class RecurrentTranslator(nn.Module):
     def start(
         self, source: Int[Tensor, "B S"], max_len: int | None = None
     ) -> RecurrentState:
-        """Read the source; max_len is not needed, a GRU's memory does not grow."""
+        """Read the source; max_len is not needed, a GRU's memory does not grow.
+
+        Raises:
+            ValueError: a sentence of padding only.
+        """
         mask = masks.not_padding(source, self.config.pad)
+        lengths = mask[:, 0].sum(-1).cpu()
+        if not lengths.all():
+            raise ValueError(f"sentence {int(lengths.argmin())} is empty: all padding")
         embedded = self._embed(self.source_embedding, source)
         packed = pack_padded_sequence(
-            embedded, mask[:, 0].sum(-1).cpu(), batch_first=True, enforce_sorted=False
+            embedded, lengths, batch_first=True, enforce_sorted=False
         )
         outputs, last = self.encoder(packed)
         memory, _ = pad_packed_sequence(
