@@ -25,7 +25,7 @@ def translator(context="additive", **options):
 
 
 def read(model, source):
-    """Run the encoder on one sentence without padding; return memory and first state."""
+    """Read one sentence without padding; return memory, summary, first state."""
     memory, _ = model.encoder(model.source_embedding(source) * D**0.5)
     summary = torch.cat((memory[:, -1, :F], memory[:, 0, F:]), dim=-1)
     return memory, summary, torch.tanh(model.bridge(summary))[None]

@@ -6,6 +6,8 @@ pickle. It is written beside its final place, forced to disk and renamed, so tha
 any moment there is one whole checkpoint: a crash, a kill or a full disk cannot cost it.
 """
 
+import contextlib
+import glob
 import json
 import os
 import random
@@ -40,26 +42,31 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], record: dict) 
 
     path = Path(path)
     # Cloned, because safetensors refuses tensors that share memory.
-    plain = {name: t.detach().cpu().clone() for name, t in tensors.items()}
-    checked = {"attnbook": json.dumps(record), "crc32": str(_checksum(plain))}
-    data = safetensors.torch.save(
-        {name: t.contiguous() for name, t in plain.items()}, metadata=checked
-    )
-    _write_whole(path, data)
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    text = json.dumps(record)
+    checked = {
+        "attnbook": text,
+        "crc32": str(_checksum(plain)),
+        "crc32_record": str(_checksum_of_record(plain, text)),
+    }
+    _write_whole(path, safetensors.torch.save(plain, metadata=checked))
 
 
 def _write_whole(path: Path, data: bytes) -> None:
     """Write beside the final place, force to disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+            leftover.unlink()  # a run was killed while it wrote
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         kept = "the one before it is kept" if path.exists() else "there is none yet"
         raise OSError(
             error.errno,
@@ -85,18 +92,21 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, OverflowError) as error:
         raise _damaged(path, str(error)) from error
     if "attnbook" not in header:
         raise _damaged(path, "it was not written by attnbook.checkpoints")
     if str(_checksum(tensors)) != header.get("crc32"):
         raise _damaged(path, "its checksum does not match")
+    sealed = header.get("crc32_record")  # files of the first weeks have none
+    if sealed not in (None, str(_checksum_of_record(tensors, header["attnbook"]))):
+        raise _damaged(path, "its record does not match its checksum")
     return tensors, json.loads(header["attnbook"])
 
 
@@ -115,6 +125,12 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
         flat = tensors[name].contiguous().flatten()
         value = zlib.crc32(flat.view(torch.uint8).numpy(), value)
     return value
+
+
+def _checksum_of_record(tensors: Mapping[str, Tensor], text: str) -> int:
+    """Return a CRC-32 over the record and the kind and shape of each tensor."""
+    kinds = [f"{name} {t.dtype} {list(t.shape)}" for name, t in sorted(tensors.items())]
+    return zlib.crc32("\n".join([text, *kinds]).encode())
 
 
 def save_run(
@@ -178,6 +194,8 @@ def load_run(
         ValueError: the checkpoint is of another model or has other streams.
     """
     tensors, record = load_tensors(path)
+    generators = _under(tensors, "stream.")
+    _require_run(path, record, generators, streams)
     _load_model(path, model, _under(tensors, "model."))
     state: dict[int, dict] = {}
     entries = {
@@ -188,12 +206,6 @@ def load_run(
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": record["groups"]})
-    generators = _under(tensors, "stream.")
-    if set(streams) != set(record["streams"]) | set(generators):
-        raise ValueError(
-            f"the checkpoint {path} has the streams "
-            f"{sorted({*record['streams'], *generators})}, not {sorted(streams)}"
-        )
     for name, stream in streams.items():
         if isinstance(stream, torch.Generator):
             stream.set_state(generators[name])
@@ -206,6 +218,18 @@ def load_run(
 def _under(entries: Mapping, prefix: str) -> dict:
     """Return the entries below a prefix, without it."""
     return {k[len(prefix) :]: v for k, v in entries.items() if k.startswith(prefix)}
+
+
+def _require_run(path, record: dict, generators: dict, streams: Mapping) -> None:
+    """Check, before anything is changed, that the file fits the run."""
+    if "streams" not in record:
+        raise ValueError(f"{path} holds weights, not a training run")
+    known = {*record["streams"], *generators}
+    if set(streams) != known:
+        raise ValueError(
+            f"the checkpoint {path} has the streams {sorted(known)}, "
+            f"not {sorted(streams)}"
+        )
 
 
 def _load_model(path: str | Path, model: nn.Module, weights: dict) -> None:

@@ -59,7 +59,8 @@ def fit(
 
     Raises:
         ValueError: the loss is not finite; the message says at which step, and the
-            last checkpoint is from before it.
+            last checkpoint is from before it. Or save_every < 1, or the checkpoint
+            has more updates than steps.
         OSError: a checkpoint cannot be saved, or is damaged.
 
     Example:
@@ -69,6 +70,8 @@ def fit(
         >>> history[-1] < history[0]
         True
     """
+    if save_every < 1:
+        raise ValueError(f"save_every must be ≥ 1, got {save_every}")
     if optimizer is None:
         optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     streams = streams or {}
@@ -78,6 +81,11 @@ def fit(
     history, unread = [], []
     if checkpoint is not None and Path(checkpoint).exists():
         history = load_run(checkpoint, model, optimizer, streams)
+    if len(history) > steps:
+        raise ValueError(
+            f"the checkpoint {checkpoint} has {len(history)} updates already, more "
+            f"than steps = {steps}"
+        )
     autocast = torch.autocast(
         device, torch.bfloat16, enabled=mixed and device == "cuda"
     )
