@@ -37,7 +37,7 @@ def greedy(
         (B, T) tokens up to the end mark, then padding; T ≤ max_len.
 
     Raises:
-        ValueError: the model is in training mode, so dropout would act.
+        ValueError: the model is in training mode, so dropout would act; max_len < 1.
 
     Example:
         >>> from attnbook.models import Transformer, TransformerConfig
@@ -47,6 +47,7 @@ def greedy(
         1
     """
     require_evaluation(model)
+    _require_room(max_len)
     state = model.start(source, max_len)
     tokens = source.new_full((len(source),), START)
     done = torch.zeros_like(tokens, dtype=torch.bool)
@@ -70,6 +71,11 @@ def require_evaluation(model: nn.Module) -> None:
     """
     if model.training:
         raise ValueError("the model is in training mode: call model.eval() first")
+
+
+def _require_room(max_len: int) -> None:
+    if max_len < 1:
+        raise ValueError(f"max_len must be ≥ 1, got {max_len}")
 
 
 def length_penalty(length: int, alpha: float) -> float:
@@ -110,7 +116,7 @@ def beam(
         (B, T) tokens up to the end mark, then padding; T ≤ max_len.
 
     Raises:
-        ValueError: the model is in training mode, or K < 1.
+        ValueError: the model is in training mode, K < 1 or max_len < 1.
 
     Reference: Sutskever et al. 2014, section 3.2; Wu et al. 2016, section 7.
 
@@ -122,6 +128,7 @@ def beam(
         True
     """
     require_evaluation(model)
+    _require_room(max_len)
     if num_beams < 1:
         raise ValueError(f"num_beams must be ≥ 1, got {num_beams}")
     search = _Search(source, num_beams, max_len)
