@@ -64,6 +64,7 @@ def join_words(words: Iterable[str]) -> str:
     text = re.sub(r" (n't|'(?:s|re|ve|ll|d|m))\b", r"\1", text)
     text = re.sub(r" ([.,!?;:%)\]}]|\.\.\.)", r"\1", text)
     text = re.sub(r"([(\[{$#]) ", r"\1", text)
+    text = re.sub(r"(?<=\w)' (?=\w)", "'", text)  # l' homme
     text = re.sub(r'" (.*?) "', r'"\1"', text)
     return re.sub(r"(\w) - (\w)", r"\1-\2", text)
 
@@ -150,6 +151,7 @@ class BpeTokenizer:
 
     Raises:
         ValueError: fewer than 260 entries.
+        ModuleNotFoundError: `tokenizers` is not installed; the message says how.
 
     Example:
         >>> pairs = BpeTokenizer(["low lower lowest"] * 2, vocab_size=270)
@@ -158,8 +160,7 @@ class BpeTokenizer:
     """
 
     def __init__(self, texts: Iterable[str], vocab_size: int = 8000):
-        import tokenizers  # compiled, and few chapters need it
-
+        tokenizers = _tokenizers()
         smallest = len(MARKS) + 256
         if vocab_size < smallest:
             raise ValueError(f"vocab_size must be ≥ {smallest}, got {vocab_size}")
@@ -178,6 +179,11 @@ class BpeTokenizer:
         # A text that contains "<s>" must not turn into a mark.
         self._model.encode_special_tokens = True
 
+    @property
+    def vocabulary(self) -> list[str]:
+        """Return every piece, in the order of its number."""
+        return [self._model.id_to_token(i) for i in range(len(self))]
+
     def __len__(self) -> int:
         return self._model.get_vocab_size()
 
@@ -192,6 +198,18 @@ class BpeTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text."""
         return self._model.decode(until_end(ids), skip_special_tokens=True)
+
+
+def _tokenizers():
+    """Import the library, compiled and needed by few chapters, or say how to get it."""
+    try:
+        import tokenizers
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "byte pairs need the tokenizers library: pip install "
+            "'attnbook[translation]' (or pip install tokenizers)"
+        ) from error
+    return tokenizers
 
 
 Tokenizer = WordTokenizer | CharTokenizer | BpeTokenizer
