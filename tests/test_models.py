@@ -253,12 +253,14 @@ def test_dropout_outside_its_range_is_refused(as_user, make, dropout):
         make(dropout=dropout)
 
 
-@pytest.mark.parametrize("make", [translator, classifier])
-def test_heads_that_do_not_divide_the_width_are_refused(as_user, make):
-    with pytest.raises(
-        ValueError, match="d_model = 14 is not divisible by num_heads = 4"
-    ):
-        make(num_heads=4)
+@pytest.mark.parametrize("num_heads", [0, 4])
+def test_configuration_refuses_heads_that_do_not_divide_the_width(as_user, num_heads):
+    message = f"d_model = 14 is not divisible by num_heads = {num_heads}"
+    width = {"d_model": 14, "num_heads": num_heads}
+    with pytest.raises(ValueError, match=message):
+        TransformerConfig(source_vocab=5, target_vocab=5, **width)
+    with pytest.raises(ValueError, match=message):
+        ClassifierConfig(d_in=3, num_tokens=S, num_classes=2, **width)
 
 
 @pytest.mark.parametrize("make", [translator, classifier])

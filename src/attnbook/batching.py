@@ -106,17 +106,30 @@ class PairBatches:
         return computed / useful
 
     def state_dict(self) -> dict:
-        """Return where the stream stands."""
-        return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
+        """Return where the stream stands, and in what."""
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "seed": self.seed,
+            "num_pairs": len(self.sources),
+            "batch_size": self.batch_size,
+        }
 
     def load_state_dict(self, state: dict) -> None:
         """Go on where another stream over the same pairs stood.
 
         Raises:
-            ValueError: that stream had another seed, so another order.
+            ValueError: that stream had another seed, other pairs or batches of
+                another size, so another order.
         """
         if state["seed"] != self.seed:
             raise ValueError(f"the stream had seed {state['seed']}, not {self.seed}")
+        had = (state["num_pairs"], state["batch_size"])
+        if had != (len(self.sources), self.batch_size):
+            raise ValueError(
+                f"the stream had {had[0]} pairs in batches of {had[1]}, "
+                f"not {len(self.sources)} in batches of {self.batch_size}"
+            )
         self.epoch, self.position = state["epoch"], state["position"]
         self._plan = None
 
@@ -124,9 +137,14 @@ class PairBatches:
 def pad(sequences: Sequence[Sequence[int]]) -> Int[Tensor, "B S"]:
     """Put sequences of token numbers into one tensor, padded at the end.
 
+    Raises:
+        ValueError: no sequences.
+
     Example:
         >>> pad([[5, 6], [7]]).tolist()
         [[5, 6], [7, 0]]
     """
+    if not sequences:
+        raise ValueError("there is nothing to pad: no sequences")
     longest = max(map(len, sequences))
     return torch.tensor([[*ids, *[PAD] * (longest - len(ids))] for ids in sequences])

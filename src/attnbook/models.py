@@ -37,6 +37,19 @@ def require_sizes(config, *names: str) -> None:
         raise ValueError(f"dropout must lie in [0, 1), got {config.dropout}")
 
 
+def require_heads(config) -> None:
+    """Check that the heads share the width evenly.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if config.num_heads < 1 or config.d_model % config.num_heads:
+        raise ValueError(
+            f"d_model = {config.d_model} is not divisible by "
+            f"num_heads = {config.num_heads}"
+        )
+
+
 def make_positions(kind: str, max_len: int, d_model: int) -> nn.Module:
     """Return the module that adds positions to embeddings.
 
@@ -107,6 +120,7 @@ class ClassifierConfig:
 
     def __post_init__(self):
         require_sizes(self, "d_in", "num_tokens", "num_classes", "num_layers", "d_ff")
+        require_heads(self)
         if self.pool not in ("mean", "class_token"):
             raise ValueError(f"pool must be 'mean' or 'class_token', got {self.pool!r}")
 
@@ -168,11 +182,7 @@ class TransformerConfig:
 
     def __post_init__(self):
         require_sizes(self, "source_vocab", "target_vocab", "num_layers", "d_ff")
-        if self.num_heads < 1 or self.d_model % self.num_heads:
-            raise ValueError(
-                f"d_model = {self.d_model} is not divisible by "
-                f"num_heads = {self.num_heads}"
-            )
+        require_heads(self)
 
 
 @dataclass
