@@ -62,10 +62,11 @@ def corpus_bleu(
         list(hypotheses), [list(references)], n_bootstrap=NUM_RESAMPLES
     )
     middle, half = result._mean, result._ci  # sacreBLEU has no public name for them
+    score = round(result.score, 10)
     return Bleu(
-        score=round(result.score, 10),
-        low=middle - half,
-        high=middle + half,
+        score=score,
+        low=max(0.0, min(score, middle - half)),  # symmetric, it may leave the scale
+        high=min(100.0, max(score, middle + half)),
         signature=str(metric.get_signature()),
     )
 
@@ -79,6 +80,8 @@ def compare(
 ) -> float:
     """Return the p-value of a paired bootstrap: does the system differ from the
     baseline on these sentences?
+
+    Differs: systems of one score get 1; sacreBLEU itself gives identical ones 0.001.
 
     Args:
         baseline: translations of one system.
@@ -105,7 +108,8 @@ def compare(
         test_type="bs",
         n_samples=NUM_RESAMPLES,
     )
-    return test()[1]["BLEU"][1].p_value
+    before, after = test()[1]["BLEU"]
+    return 1.0 if after.score == before.score else after.p_value
 
 
 def bleu_from_definition(
