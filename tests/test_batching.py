@@ -1,7 +1,5 @@
 """Batches of pairs: each once per epoch, little padding, a place to go on from."""
 
-import os
-
 import pytest
 import torch
 from hypothesis import given
@@ -77,9 +75,7 @@ def test_buckets_hold_sentences_of_similar_length():
     assert batches.padding_ratio() == 1.0  # every length fills a batch
 
 
-def test_padding_of_multi30k_is_at_most_eight_percent():
-    if not os.environ.get("ATTNBOOK_DATA"):
-        pytest.skip("NO DATA: set ATTNBOOK_DATA to test the padding of Multi30k")
+def test_padding_of_multi30k_is_at_most_eight_percent(real_data):
     train = corpora.multi30k("de", "en").train
     numbered = [
         [[4] * len(split_words(pair[side], language)) for pair in train]

@@ -118,6 +118,6 @@ def part_of(sentence: str) -> Literal["train", "validation", "test"]:
         >>> part_of("Hi there.") == part_of("hi there!")
         True
     """
-    letters = "".join(c for c in sentence.casefold() if c.isalnum())
+    letters = "".join(c for c in clean(sentence).casefold() if c.isalnum())
     slot = int.from_bytes(hashlib.sha256(letters.encode()).digest()[:4], "big") % 20
     return {0: "test", 1: "validation"}.get(slot, "train")

@@ -211,10 +211,15 @@ def sequence_loss(model: nn.Module, batch, smoothing: float = 0.0) -> Tensor:
 
 @torch.no_grad()
 def validation_loss(model: nn.Module, batches: PairBatches) -> float:
-    """Return the mean cross-entropy per batch, without smoothing or dropout."""
+    """Return the mean cross-entropy per batch, without smoothing or dropout.
+
+    The stream is left where it was, so that every epoch meets the same batches.
+    """
+    place = batches.state_dict()
     model.eval()
     losses = [sequence_loss(model, batches.next()) for _ in range(len(batches))]
     model.train()
+    batches.load_state_dict(place)
     return float(torch.stack(losses).mean())
 
 
@@ -446,10 +451,12 @@ def _peak_memory() -> float | None:
 
 
 def write_json(path: Path, result: dict) -> None:
-    """Write a result in a form that people can read and compare."""
+    """Write a result for people to read and compare, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, ensure_ascii=False, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def save_translator(path: Path, model: nn.Module, corpus: Corpus, task: Task) -> None:
@@ -472,12 +479,15 @@ def load_translator(path: str | Path) -> tuple[nn.Module, list[str], list[str]]:
 
     Raises:
         OSError: the file is damaged or missing.
+        ValueError: it holds something else.
     """
     tensors, record = load_tensors(path)
     kinds = {
         "Transformer": (Transformer, TransformerConfig),
         "RecurrentTranslator": (RecurrentTranslator, RecurrentConfig),
     }
+    if record.get("kind") not in kinds:
+        raise ValueError(f"{path} holds no translator")
     kind, config = kinds[record["kind"]]
     model = kind(config(**record["config"]))
     model.load_state_dict({k: v.float() for k, v in tensors.items()})
