@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,12 +45,19 @@ def parse(source: str) -> ast.Module:
     return ast.parse(plain, feature_version=(3, 11))
 
 
-def calls(notebook: NotebookNode, name: str) -> Iterator[tuple[NotebookNode, ast.Call]]:
-    """Yield each call of a function by its plain name, with its cell."""
-    for cell in code_cells(notebook):
-        for node in ast.walk(parse(cell.source)):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
-                yield cell, node
+def calls_in(tree: ast.AST, name: str) -> list[ast.Call]:
+    """Return the calls of a function by its plain name in some code."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
+    ]
+
+
+def calls(notebook: NotebookNode, name: str) -> list[ast.Call]:
+    """Return the calls of a function in a whole notebook."""
+    trees = (parse(cell.source) for cell in code_cells(notebook))
+    return [call for tree in trees for call in calls_in(tree, name)]
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -96,24 +102,16 @@ class Exercise:
     @property
     def check(self) -> ast.Call | None:
         """The call `check("N.M", …)` of this exercise, if it has one."""
-        found = [c for cell in self.cells for c in checks_in(parse(cell.source))]
+        trees = (parse(cell.source) for cell in self.cells)
+        found = [call for tree in trees for call in calls_in(tree, "check")]
         return found[0] if found else None
 
     @property
     def stub(self) -> str:
         """The code that a reader is to fill in: all but the check."""
-        trees = [parse(cell.source) for cell in self.cells]
-        lines = [line for tree in trees for line in tree.body if not checks_in(line)]
-        return "\n".join(ast.unparse(line) for line in lines)
-
-
-def checks_in(tree: ast.AST) -> list[ast.Call]:
-    """Return the calls of `check` in some code."""
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check"
-    ]
+        lines = [line for cell in self.cells for line in parse(cell.source).body]
+        stubs = (line for line in lines if not calls_in(line, "check"))
+        return "\n".join(ast.unparse(line) for line in stubs)
 
 
 def before_exercises(notebook: NotebookNode) -> list[NotebookNode]:

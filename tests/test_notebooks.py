@@ -14,6 +14,7 @@ from chapters import (
     NOTEBOOKS,
     ROOT,
     calls,
+    calls_in,
     code_cells,
     outside_folds,
     parse,
@@ -81,33 +82,32 @@ def test_execution_ran_top_to_bottom(path):
 
 
 def claims_of(path):
-    """Return (id in the source, cell) for each call of `claim`."""
-    found = calls(read(path), "claim")
-    return [(call.args[0].value, cell) for cell, call in found]
+    """Return the id of each call of `claim`."""
+    return [call.args[0].value for call in calls(read(path), "claim")]
 
 
 def test_claims_have_different_ids():
-    ids = Counter(name for path in NOTEBOOKS for name, _ in claims_of(path))
+    ids = Counter(name for path in NOTEBOOKS for name in claims_of(path))
     assert [name for name, count in ids.items() if count > 1] == []
 
 
 @each_notebook
 def test_every_claim_is_shown_where_it_is_made(path):
-    made = claims_of(path)
-    for _, cell in made:
+    for cell in code_cells(read(path)):
+        made = [call.args[0].value for call in calls_in(parse(cell.source), "claim")]
         shown = [o.data[MIME]["id"] for o in cell.outputs if MIME in o.get("data", {})]
-        assert sorted(shown) == sorted(name for name, other in made if other is cell)
+        assert sorted(shown) == sorted(made)
 
 
 @each_notebook
 def test_every_claim_is_stated_in_the_text_and_the_other_way_round(path):
     stated = re.findall(r"^> \*\*Claim (\d+\.\d+[a-z]?)\.\*\*", text(read(path)), re.M)
-    assert sorted(stated) == sorted(name for name, _ in claims_of(path))
+    assert sorted(stated) == sorted(claims_of(path))
 
 
 @each_chapter
 def test_claims_carry_the_number_of_their_chapter(path):
-    names = [name for name, _ in claims_of(path)]
+    names = claims_of(path)
     assert names
     assert {int(name.partition(".")[0]) for name in names} == {int(path.name[:2])}
 

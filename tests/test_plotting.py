@@ -66,7 +66,7 @@ def test_numbers_are_written_into_small_maps_only(axes, size, numbers):
 
 def test_numbers_are_light_on_dark_and_dark_on_light(axes):
     plotting.heatmap(axes, np.array([[0.0, 1.0]]))
-    assert [text.get_color() for text in axes.texts] == ["#222222", "white"]
+    assert [text.get_color() for text in axes.texts] == ["black", "white"]
 
 
 def test_heatmap_takes_weights_that_are_still_being_trained(axes):
@@ -85,8 +85,8 @@ def test_weights_table_has_headers_for_both_axes_and_a_caption():
 
 def test_weights_table_shades_from_white_to_the_colour_of_weights():
     markup = plotting.weights_table([[0.0, 1.0]], ["q"], ["a", "b"], ALT).markup
-    assert "background:#ffffff;color:#222" in markup
-    assert f"background:{plotting.ROLES['weights']};color:#fff" in markup
+    assert "background:#ffffff;color:black" in markup
+    assert f"background:{plotting.ROLES['weights']};color:white" in markup
 
 
 def contrast(colour):

@@ -196,7 +196,7 @@ def scaled_dot_product_attention(
     require_same_width(q, k)
     require_one_value_per_key(k, v)
     num_queries, num_keys = q.shape[-2], k.shape[-2]
-    batch = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+    batch = require_same_batch("q", q, "k", k)
     if attn_mask is not None:
         masks.require_mask(attn_mask, num_queries, num_keys, batch)
     if bias is not None:

@@ -145,3 +145,26 @@ def digits() -> Digits:
     images = torch.tensor(bunch.images[order] / 16, dtype=torch.float32)
     labels = torch.tensor(bunch.target[order], dtype=torch.int64)
     return Digits(images[:1400], labels[:1400], images[1400:], labels[1400:])
+
+
+def digits_by_class() -> tuple[Tensor, Tensor]:
+    """Return `digits` as two pools, training and test, sorted by class.
+
+    Returns:
+        Two tensors (10, N, 64), float32 from 0 to 1: flat images of each class, as
+        many as the rarest class has.
+
+    Example:
+        >>> train, test = digits_by_class()
+        >>> train.shape[0], test.shape[2]
+        (10, 64)
+    """
+    images = digits()
+    train = _by_class(images.train_images, images.train_labels)
+    return train, _by_class(images.test_images, images.test_labels)
+
+
+def _by_class(images: Tensor, labels: Tensor) -> Tensor:
+    """Stack as many flat images of each class as the rarest has."""
+    num = int(labels.bincount().min())
+    return torch.stack([images[labels == c][:num].flatten(1) for c in range(10)])

@@ -43,14 +43,18 @@ def require_same_width(q: Tensor, k: Tensor) -> None:
     require_same_batch("q", q, "k", k)
 
 
-def require_same_batch(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
-    """Check that the axes before position and width broadcast.
+def require_same_batch(
+    name: str, x: Tensor, other_name: str, other: Tensor
+) -> torch.Size:
+    """Check that the axes before position and width broadcast, and return them.
 
     Raises:
-        ValueError: they do not; the message names both shapes.
+        ValueError: they do not broadcast; the message names both shapes.
     """
+    if x.shape[:-2] == other.shape[:-2]:
+        return x.shape[:-2]
     try:
-        torch.broadcast_shapes(x.shape[:-2], other.shape[:-2])
+        return torch.broadcast_shapes(x.shape[:-2], other.shape[:-2])
     except RuntimeError:
         raise ValueError(
             f"{name} of shape {tuple(x.shape)} and {other_name} of shape "

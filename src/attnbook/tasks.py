@@ -109,3 +109,27 @@ def marked_value(
     x[:, -1, -1] = 1.0
     x[rows, marked, -2] = 1.0
     return x, values[rows, marked]
+
+
+def draw_images(
+    pool: Float[Tensor, "classes N D"],
+    classes: Int[Tensor, "..."],
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "... D"]:
+    """Draw one random image of each wanted class (chapter 2).
+
+    Args:
+        pool: N images of each class, as `data.digits_by_class` returns.
+        classes: the wanted classes, of any shape.
+        generator: source of the draw.
+
+    Returns:
+        Images (*classes.shape, D).
+
+    Example:
+        >>> draw_images(torch.rand(10, 3, 64), torch.tensor([[7, 7]])).shape
+        torch.Size([1, 2, 64])
+    """
+    return pool[
+        classes, torch.randint(pool.shape[1], classes.shape, generator=generator)
+    ]

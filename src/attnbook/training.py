@@ -37,7 +37,7 @@ def fit(
     streams: Mapping[str, object] | None = None,
     after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """Minimise a loss with Adam.
+    """Minimise a loss, with Adam unless told otherwise.
 
     Args:
         model: the module whose parameters are trained.

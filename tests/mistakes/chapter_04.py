@@ -259,7 +259,7 @@ MISTAKES = [
     Mistake(
         exercise="4.1",
         name="values not mapped",
-        names_it=r"W_v is never used|has shape",
+        names_it=r"W_v is never used|: shape",
         answer=no_value_map,
     ),
     Mistake(

@@ -50,12 +50,12 @@ def check(exercise: str, answer) -> Verdict:
 
     Example:
         >>> check("2.1", None)
-        Exercise 2.1: not attempted yet. Fill in the cell above, then run this one.
+        Exercise 2.1: not attempted yet. Write your answer and run this cell again.
     """
     checker = _find(exercise)
     later = (
         f"Exercise {exercise}: not attempted yet. "
-        "Fill in the cell above, then run this one."
+        "Write your answer and run this cell again."
     )
     if answer is None or answer is ...:
         return Verdict("open", later)
@@ -118,8 +118,9 @@ def expect_equal(
     if not isinstance(got, Tensor):
         hint = ": is the return missing?" if got is None else ""
         raise WrongAnswer(
-            f"{what} must be a torch.Tensor, got {type(got).__name__}{hint}{where}"
+            f"{what}: expected a torch.Tensor, got {type(got).__name__}{hint}{where}"
         )
+    got = got.detach()
     if _close(got, expected, atol, rtol):
         return
     for name, value in (mistakes or {}).items():
@@ -127,19 +128,18 @@ def expect_equal(
             raise WrongAnswer(name + where)
     if got.shape != expected.shape:
         raise WrongAnswer(
-            f"{what} has shape {tuple(got.shape)}, "
-            f"expected {tuple(expected.shape)}{where}"
+            f"{what}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}{where}"
         )
     if got.dtype != expected.dtype:
         raise WrongAnswer(
-            f"{what} has dtype {got.dtype}, expected {expected.dtype}{where}"
+            f"{what}: dtype {got.dtype}, expected {expected.dtype}{where}"
         )
     if got.isnan().any() and not expected.isnan().any():
-        raise WrongAnswer(f"{what} contains NaN{where}")
-    error = (got.double() - expected.double()).abs()
+        raise WrongAnswer(f"{what}: there is NaN in it{where}")
+    error = (got.double() - expected.detach().double()).abs()
     place = [int(i) for i in torch.unravel_index(error.argmax(), error.shape)]
     raise WrongAnswer(
-        f"{what} is off by up to {float(error.max()):.3g}, worst at index "
+        f"{what}: off by up to {float(error.max()):.3g}, worst at index "
         f"{place}: got {float(got[tuple(place)]):.4g}, "
         f"expected {float(expected[tuple(place)]):.4g}{where}"
     )
@@ -149,4 +149,4 @@ def _close(a: Tensor, b: Tensor, atol: float, rtol: float) -> bool:
     """Tell whether shape, dtype and values agree (NaN equals NaN)."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    return torch.allclose(a.detach(), b.detach(), rtol, atol, equal_nan=True)
+    return torch.allclose(a, b.detach(), rtol, atol, equal_nan=True)

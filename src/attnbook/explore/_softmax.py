@@ -100,7 +100,7 @@ def _rows(result: dict[str, object]) -> list[list[str]]:
 
 def _fallback(state: dict[str, object], result: dict[str, object]) -> str:
     head = ["key", "score", "weight p", "p(1 − p)"]
-    table = html_table("Why attention divides by √d_k", head, _rows(result))
+    table = html_table("Softmax, its temperature and √d_k", head, _rows(result))
     return f"<p>{_sentence(state, result)}</p>{table}"
 
 

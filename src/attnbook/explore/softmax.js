@@ -159,7 +159,7 @@ const panel = (title, note, name) =>
   `<div><p class="h">${title} <span>${note}</span></p><div data-at="${name}"></div></div>`;
 const tile = (name, title) => `<div><dt>${title}</dt><dd data-at="${name}"></dd></div>`;
 
-const frame = (id) => `<p class="h">Why attention divides by √d<sub>k</sub></p>
+const frame = (id) => `<p class="h">Softmax, its temperature and √d<sub>k</sub></p>
 <p class="hint">One query, five keys. For random vectors whose entries have variance 1, the standard
 deviation of q·k is √d<sub>k</sub>: here each score is a fixed unit-normal number times √d<sub>k</sub>,
 divided by the temperature.</p>

@@ -86,6 +86,7 @@
       [".katex-display", "Formula"],
       ["pre", "Code"],
       [".text_html, .ab-scroll", "Output"],
+      [".cell_output", "Figure"],
     ];
     const check = (box, name) => {
       if (box.scrollWidth > box.clientWidth + 1) {
