@@ -187,6 +187,15 @@ def test_loss_is_the_mean_over_target_tokens_without_padding(corpus, smoothing):
     assert_close(got, expected, rtol=0, atol=1e-5)
 
 
+def test_validation_meets_the_same_batches_without_dropout(corpus):
+    model = tiny("transformer", corpus).train()
+    batches = corpus.batches(corpus.validation, 7, 0, "cpu")
+    first, second = (translation.validation_loss(model, batches) for _ in range(2))
+    assert first == second
+    assert batches.state_dict()["epoch"] == 0
+    assert model.training
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("num_beams", [1, 2])
 def test_translations_come_in_the_order_of_the_sentences(corpus, name, num_beams):
