@@ -98,13 +98,12 @@ def test_settings_of_the_optimizer_come_back(path):
 def draw(generator):
     numpy = float(np.random.standard_normal())  # noqa: NPY002
     torch_draws = torch.rand(()).item(), torch.rand((), generator=generator).item()
-    return random.random(), numpy, *torch_draws
+    return random.gauss(0, 1), numpy, *torch_draws
 
 
 def test_all_random_states_come_back(path):
     generator = torch.Generator().manual_seed(3)
-    random.gauss(0, 1)  # leaves a second draw inside
-    draw(generator)
+    draw(generator)  # leaves a second normal number inside Python's and NumPy's
     parts = (*run_parts(), {"data": generator})
     save_run(path, *parts, [])
     expected = [draw(generator) for _ in range(3)]
