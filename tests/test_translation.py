@@ -169,6 +169,22 @@ def test_restart_forgets_the_earlier_run(tmp_path, results):
 # parts
 
 
+def test_scores_and_samples_belong_to_their_sentences(corpus, monkeypatch):
+    answers = dict(corpus.test + corpus.validation)
+
+    def oracle(model, corpus, sentences, *, num_beams, **options):
+        right = [corpus.target.encode(answers[s]) for s in sentences]
+        return right if num_beams > 1 else [ids[:5] for ids in right]
+
+    monkeypatch.setattr(translation, "translate", oracle)
+    result = translation.evaluate(None, corpus, TASKS["dates"], Recipe())
+    for score in ("tokens", "tokens_validation", "detokenised"):
+        assert result[score]["score"] == 100.0
+    assert result["exact_match"] == 1.0
+    assert result["tokens_greedy"]["score"] < 100
+    assert all(s["translation"] == s["reference"] for s in result["samples"])
+
+
 def test_vocabularies_come_from_the_training_part_only():
     pairs = Pairs([("aab", "xx")], [("c", "y")], [("d", "z")])
     task = dataclasses.replace(TASKS["dates"], load=lambda: pairs)
