@@ -177,7 +177,9 @@ def test_scores_and_samples_belong_to_their_sentences(corpus, monkeypatch):
         return right if num_beams > 1 else [ids[:5] for ids in right]
 
     monkeypatch.setattr(translation, "translate", oracle)
-    result = translation.evaluate(None, corpus, TASKS["dates"], Recipe())
+    result = translation.evaluate(
+        tiny("plain", corpus), corpus, TASKS["dates"], Recipe()
+    )
     for score in ("tokens", "tokens_validation", "detokenised"):
         assert result[score]["score"] == 100.0
     assert result["exact_match"] == 1.0
