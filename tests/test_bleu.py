@@ -176,6 +176,7 @@ def test_a_system_does_not_differ_from_itself():
         bleu_from_definition,
         lambda h, r: compare(h, h, r),
         lambda h, r: compare(r, h, r),
+        lambda h, r: compare(h, r, r),
     ],
 )
 @pytest.mark.parametrize(("num", "num_references"), [(3, 4), (0, 0)])

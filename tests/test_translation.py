@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from attnbook import generation
 from attnbook.batching import Batch
 from attnbook.checkpoints import save_tensors
 from attnbook.corpora import Pairs
@@ -227,11 +226,17 @@ def test_translations_come_in_the_order_of_the_sentences(corpus, name, num_beams
     assert list(map(until_end, together)) == list(map(until_end, alone))
 
 
-def test_model_reads_the_end_mark_of_the_source(corpus):
-    model, sentence = tiny("transformer", corpus), corpus.test[0][0]
-    source = torch.tensor([[*corpus.source.encode(sentence), END]])
-    expected = generation.greedy(model, source, 9)[0].tolist()
-    assert translate(model, corpus, [sentence], num_beams=1, max_len=9) == [expected]
+def test_model_reads_the_end_mark_of_the_source(corpus, monkeypatch):
+    read = []
+
+    def spy(model, source, max_len):
+        read.extend(source.tolist())
+        return source
+
+    monkeypatch.setattr(translation.generation, "greedy", spy)
+    sentence = corpus.test[0][0]
+    translate(tiny("plain", corpus), corpus, [sentence], num_beams=1)
+    assert read == [[*corpus.source.encode(sentence), END]]
 
 
 def test_average_is_the_mean_of_the_weights(tmp_path):
