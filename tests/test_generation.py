@@ -15,6 +15,7 @@ from attnbook.tokenizers import END, PAD, START
 V, MAX_LEN = 7, 4  # three words and four marks
 WORDS = range(4, V)
 SOURCE = torch.tensor([[4, 5, 6, END], [6, END, PAD, PAD], [5, 5, END, PAD]])
+MANY = torch.randint(4, V, (24, 5), generator=torch.Generator().manual_seed(0))
 
 
 class Oracle(nn.Module):
@@ -29,7 +30,7 @@ class Oracle(nn.Module):
         key = hash((self.seed, *source, *written)) % 2**31
         logits = torch.randn(V, generator=torch.Generator().manual_seed(key))
         logits[END] += self.end
-        return 2 * logits.double()
+        return logits.double()
 
     def start(self, source, max_len):
         return OracleState([[row, []] for row in source.tolist()])
@@ -48,13 +49,13 @@ class OracleState:
         self.rows = [list(self.rows[i]) for i in rows.tolist()]
 
 
-def log_probs(model, source, written):
+def log_probs(model, source, written, forbidden=generation.FORBIDDEN):
     """Return the log-probability of each token that may follow."""
     if isinstance(model, Oracle):
         logits = model.logits(source, [START, *written])
     else:
         logits = model(torch.tensor([source]), torch.tensor([[START, *written]]))[0, -1]
-    logits[list(generation.FORBIDDEN)] = -torch.inf
+    logits[list(forbidden)] = -torch.inf
     return logits.log_softmax(-1).tolist()
 
 
@@ -66,15 +67,15 @@ def plain_greedy(model, source):
     return written
 
 
-def plain_beam(model, source, k, alpha):
+def plain_beam(model, source, k, alpha, forbidden=generation.FORBIDDEN):
     """Search as the docstring of `beam` tells it."""
     beams, ended = [(0.0, [])], []
     while len(beams[0][1]) < MAX_LEN and len(ended) < k:
         longer = [
             (score + chance, [*written, token])
             for score, written in beams
-            for token, chance in enumerate(log_probs(model, source, written))
-            if token in (END, *WORDS)
+            for token, chance in enumerate(log_probs(model, source, written, forbidden))
+            if token not in forbidden
         ]
         longer.sort(reverse=True)
         for score, written in longer[:k]:
@@ -127,8 +128,8 @@ def test_greedy_takes_the_most_probable_token_each_time(seed):
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
 def test_beam_is_the_search_written_out(seed, k, alpha):
     model = Oracle(seed)
-    expected = [plain_beam(model, source, k, alpha) for source in SOURCE.tolist()]
-    assert trimmed(beam(model, SOURCE, k, MAX_LEN, alpha)) == expected
+    expected = [plain_beam(model, source, k, alpha) for source in MANY.tolist()]
+    assert trimmed(beam(model, MANY, k, MAX_LEN, alpha)) == expected
 
 
 @each_seed
@@ -160,10 +161,13 @@ def test_greedy_with_caches_equals_whole_passes(name):
 @each_model
 @pytest.mark.parametrize("k", [2, 5])
 def test_beam_with_caches_equals_the_search_over_whole_passes(name, k):
-    model = MODELS[name]()
+    model, endless = MODELS[name](), (*generation.FORBIDDEN, END)
     with torch.no_grad():
-        expected = [plain_beam(model, source, k, 0.6) for source in SOURCE.tolist()]
-    assert trimmed(beam(model, SOURCE, k, MAX_LEN)) == expected
+        for parameter in model.parameters():
+            parameter.mul_(3.0)  # so that the past matters
+        expected = [plain_beam(model, x, k, 0.6, endless) for x in MANY.tolist()]
+    assert len(set(map(tuple, expected))) > 1
+    assert trimmed(beam(model, MANY, k, MAX_LEN, forbidden=endless)) == expected
 
 
 def test_length_penalty_is_that_of_wu():
@@ -205,6 +209,12 @@ def test_other_tokens_can_be_forbidden():
         beam(model, SOURCE, 2, 9, forbidden=forbidden),
     ):
         assert set(written.flatten().tolist()) == {4, 6}
+
+
+def test_more_beams_than_ways_to_go_on_find_the_only_way():
+    forbidden = [token for token in range(V) if token != 4]
+    written = beam(Oracle(0), SOURCE, V, MAX_LEN, forbidden=forbidden)
+    assert written.tolist() == [[4] * MAX_LEN] * len(SOURCE)
 
 
 def test_length_penalty_makes_sentences_longer():
