@@ -1,6 +1,8 @@
 """What every test file shares: a fixed seed, the user's view, hypothesis settings."""
 
+import os
 import socket
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -34,6 +36,17 @@ def as_user():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def real_data(monkeypatch):
+    """Read the real corpora from the mirror; skip, loudly, where there is none."""
+    shared = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("ATTNBOOK_DATA") or shared)
+    if not folder.exists():
+        pytest.skip(f"NO DATA at {folder}: the real corpora are not tested")
+    monkeypatch.setenv("ATTNBOOK_DATA", str(folder))
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -51,6 +51,7 @@ def versions(text):
 
 COLAB = versions(LIST.read_text("utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]["translation"]
 
 
 # the wheel
@@ -156,7 +157,7 @@ def test_wheel_holds_every_file_that_the_package_reads(wheel):
 
 
 def test_dependencies_are_lower_bounds_that_colab_meets():
-    for text in PROJECT["dependencies"]:
+    for text in PROJECT["dependencies"] + EXTRAS:
         need = Requirement(text)
         assert {part.operator for part in need.specifier} == {">="}
         if canonicalize_name(need.name) in COLAB:
@@ -192,7 +193,8 @@ def allowed():
 
 @each_module
 def test_module_imports_only_what_it_declares(path):
-    declared = {canonicalize_name(Requirement(d).name) for d in PROJECT["dependencies"]}
+    wanted = PROJECT["dependencies"] + EXTRAS
+    declared = {canonicalize_name(Requirement(text).name) for text in wanted}
     ours = distributions()
     for module in imported(ast.parse(path.read_text("utf-8"))):
         names = {canonicalize_name(name) for name in ours.get(module, [])}

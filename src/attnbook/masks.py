@@ -74,6 +74,24 @@ def padding(lengths: Int[Tensor, " B"], num_keys: int) -> Bool[Tensor, "B 1 S"]:
     return (torch.arange(num_keys, device=lengths.device) < lengths[:, None])[:, None]
 
 
+def not_padding(tokens: Int[Tensor, "B S"], pad: int = 0) -> Bool[Tensor, "B 1 S"]:
+    """Let every query see the keys that are no padding.
+
+    Args:
+        tokens: (B, S) token numbers.
+        pad: the number that stands for padding.
+
+    Returns:
+        (B, 1, S) mask, ready to broadcast over the T queries. Unlike `padding` it
+        never makes a GPU wait.
+
+    Example:
+        >>> not_padding(torch.tensor([[5, 7, 0]])).int().tolist()
+        [[[1, 1, 0]]]
+    """
+    return (tokens != pad)[:, None]
+
+
 def combine(*masks: Tensor | None) -> Tensor | None:
     """Allow what every given mask allows; `None` forbids nothing.
 
