@@ -217,13 +217,13 @@ def test_notebook_uses_no_magic_but_the_setup(path):
 
 @each_module
 def test_module_is_written_for_python_3_11(path):
-    ast.parse(path.read_text("utf-8"), feature_version=(3, 11))
+    assert ast.parse(path.read_text("utf-8"), feature_version=(3, 11)).body
 
 
 @each_notebook
 def test_notebook_is_written_for_python_3_11(path):
     for cell in code_cells(read(path)):
-        parse(cell.source)  # with the grammar of 3.11
+        assert parse(cell.source).body  # with the grammar of 3.11
 
 
 # IPython 7.34

@@ -129,7 +129,8 @@ def test_mask_with_another_batch_is_refused(as_user, shape):
 
 @pytest.mark.parametrize("shape", [(T, S), (1, S), (T, 1), (B, 1, S), (1, T, S)])
 def test_mask_that_broadcasts_is_accepted(shape):
-    masks.require_mask(torch.ones(shape, dtype=torch.bool), T, S, batch=(B,))
+    mask = torch.ones(shape, dtype=torch.bool)
+    assert masks.require_mask(mask, T, S, batch=(B,)) is None
 
 
 @pytest.mark.parametrize("shape", [(S, S), (B, S, S), (B, H, S, S)])
@@ -151,7 +152,8 @@ def test_reversed_causal_mask_is_refused(as_user, shape):
     ids=["nothing", "not itself", "backwards", "one of two", "one token"],
 )
 def test_unusual_mask_is_not_taken_for_a_reversed_one(mask):
-    masks.require_mask(mask, *mask.shape[-2:])
+    assert masks.require_mask(mask, *mask.shape[-2:]) is None
+    assert not masks.is_reversed_causal(mask)
 
 
 def test_annotations_are_checked_under_pytest():
