@@ -259,12 +259,11 @@ def test_faults_stop_the_build(complaints, fault, run):
     assert re.search(FAULTS[fault], complaints[run])
 
 
-def test_lock_file_names_public_hosts_only():
+def test_lock_file_names_hashes_and_no_host():
     text = (REPOSITORY / "tools/sphinx/katex/package-lock.json").read_text("utf-8")
-    addresses = re.findall(r'"resolved": "([^"]+)"', text)
-    assert all(a.startswith("https://example.org/") for a in addresses)
-    packages = json.loads(text)["packages"]
-    assert all("integrity" in p for name, p in packages.items() if name)
+    packages = [p for name, p in json.loads(text)["packages"].items() if name]
+    assert packages
+    assert all("integrity" in p and "resolved" not in p for p in packages)
 
 
 def luminance(colour: str) -> float:
