@@ -4,21 +4,10 @@ Playwright allows one synchronous loop per thread, and the tests of the built pa
 have theirs in the main thread: tests that ask for `visit` run in another.
 """
 
-import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import chromium
 import pytest
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,20 +34,14 @@ def browser(thread):
     """Start Chromium: the system's, else Playwright's own."""
     from playwright.sync_api import Error, sync_playwright
 
-    found = shutil.which("chromium") or shutil.which("google-chrome")
     playwright = thread.submit(lambda: sync_playwright().start()).result()
     try:
-        chromium = thread.submit(
-            lambda: playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        ).result()
+        opened = thread.submit(chromium.start, playwright).result()
     except Error as error:
         thread.submit(playwright.stop).result()
-        reason = "NO BROWSER: the figures are NOT tested. Install Chromium, or run"
-        reason += " `.venv/bin/playwright install chromium`."
-        print(f"\n{reason}\n{error}", file=sys.__stderr__)
-        pytest.skip(reason)
-    yield chromium
-    thread.submit(chromium.close).result()
+        chromium.skip_loudly("figures", error)
+    yield opened
+    thread.submit(opened.close).result()
     thread.submit(playwright.stop).result()
 
 

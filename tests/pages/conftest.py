@@ -1,23 +1,12 @@
 """What the tests of the built pages share: the book, a server and one browser."""
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import chromium
 import pytest
 from built_book import BUILD, ROOT, serving
 from filelock import FileLock
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -41,17 +30,13 @@ def browser():
     """Start Chromium: the system's, else Playwright's own."""
     from playwright.sync_api import Error, sync_playwright
 
-    found = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         try:
-            chromium = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+            opened = chromium.start(playwright)
         except Error as error:
-            reason = "NO BROWSER: the pages are NOT tested. Install Chromium, or run"
-            reason += " `.venv/bin/playwright install chromium`."
-            print(f"\n{reason}\n{error}", file=sys.__stderr__)
-            pytest.skip(reason)
-        yield chromium
-        chromium.close()
+            chromium.skip_loudly("pages", error)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
