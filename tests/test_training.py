@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from attnbook.checkpoints import load_tensors
+from attnbook.checkpoints import held, load_tensors
 from attnbook.training import fit, linear_rate, noam_rate, progress, set_rate
 
 
@@ -324,6 +324,20 @@ def test_first_save_that_fails_promises_nothing(path):
 
 
 # contract
+
+
+def test_second_run_with_one_checkpoint_is_refused(as_user, path):
+    model_and_loss = problem()
+    with held(path), pytest.raises(RuntimeError, match="another run is writing .*run"):
+        fit(*model_and_loss, steps=3, checkpoint=path)
+    assert len(fit(*model_and_loss, steps=3, checkpoint=path)) == 3
+
+
+def test_folder_that_cannot_be_made_is_named(as_user, tmp_path):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "run.safetensors"
+    with pytest.raises(OSError, match="cannot write a checkpoint .*Name another"):
+        fit(*problem(), steps=3, checkpoint=path)
 
 
 def test_damaged_checkpoint_stops_the_run(path):

@@ -12,7 +12,7 @@ import json
 import os
 import random
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,44 @@ def _write_whole(path: Path, data: bytes) -> None:
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
+
+
+@contextlib.contextmanager
+def held(path: str | Path | None) -> Iterator[None]:
+    """Keep other processes from writing the same checkpoint; None needs no lock.
+
+    The lock belongs to the process: one that was killed leaves none behind.
+
+    Raises:
+        RuntimeError: another process holds it.
+        OSError: the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with held(Path(tempfile.mkdtemp(), "run.safetensors")):
+        ...     pass
+    """
+    if path is None:
+        yield
+        return
+    from filelock import FileLock, Timeout  # comes with torch
+
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise RuntimeError(
+            f"another run is writing the checkpoint {path}: wait for it, or name "
+            "another file"
+        ) from None
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write a checkpoint {path}: {error.strerror}. Name another folder",
+        ) from error
+    with lock:
+        yield
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:

@@ -19,7 +19,7 @@ with warnings.catch_warnings():  # without ipywidgets it draws text bars, as wan
     warnings.simplefilter("ignore", TqdmWarning)
     from tqdm.auto import tqdm
 
-from attnbook.checkpoints import load_run, save_run
+from attnbook.checkpoints import held, load_run, save_run
 
 
 def fit(
@@ -62,6 +62,7 @@ def fit(
             last checkpoint is from before it. Or save_every < 1, or the checkpoint
             has more updates than steps.
         OSError: a checkpoint cannot be saved, or is damaged.
+        RuntimeError: another process trains with this checkpoint.
 
     Example:
         >>> model = nn.Linear(1, 1)
@@ -79,39 +80,43 @@ def fit(
     # Reading a loss makes a GPU wait for it; there, losses are read in bundles.
     bundle = 50 if device == "cuda" else 1
     history, unread = [], []
-    if checkpoint is not None and Path(checkpoint).exists():
-        history = load_run(checkpoint, model, optimizer, streams)
-    if len(history) > steps:
-        raise ValueError(
-            f"the checkpoint {checkpoint} has {len(history)} updates already, more "
-            f"than steps = {steps}"
-        )
     autocast = torch.autocast(
         device, torch.bfloat16, enabled=mixed and device == "cuda"
     )
 
-    for step in progress(range(len(history), steps), initial=len(history), total=steps):
-        if schedule is not None:
-            set_rate(optimizer, schedule(step + 1))
-        with autocast:
-            value = loss()
-        unread.append(value.detach())
-        if len(unread) >= bundle:
-            _read(unread, history, optimizer, checkpoint)
-        optimizer.zero_grad()
-        value.backward()
-        if clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), clip)
-        optimizer.step()
-        if after_step is not None:
-            after_step(step + 1)
-        if checkpoint is not None and (
-            (step + 1) % save_every == 0 or step + 1 == steps
+    with held(checkpoint):
+        if checkpoint is not None and Path(checkpoint).exists():
+            history = load_run(checkpoint, model, optimizer, streams)
+        if len(history) > steps:
+            raise ValueError(
+                f"the checkpoint {checkpoint} has {len(history)} updates already, more "
+                f"than steps = {steps}"
+            )
+
+        for step in progress(
+            range(len(history), steps), initial=len(history), total=steps
         ):
-            _read(unread, history, optimizer, checkpoint)
-            _require_finite(model, step + 1, checkpoint)
-            save_run(checkpoint, model, optimizer, streams, history)
-    _read(unread, history, optimizer, checkpoint)
+            if schedule is not None:
+                set_rate(optimizer, schedule(step + 1))
+            with autocast:
+                value = loss()
+            unread.append(value.detach())
+            if len(unread) >= bundle:
+                _read(unread, history, optimizer, checkpoint)
+            optimizer.zero_grad()
+            value.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            if after_step is not None:
+                after_step(step + 1)
+            if checkpoint is not None and (
+                (step + 1) % save_every == 0 or step + 1 == steps
+            ):
+                _read(unread, history, optimizer, checkpoint)
+                _require_finite(model, step + 1, checkpoint)
+                save_run(checkpoint, model, optimizer, streams, history)
+        _read(unread, history, optimizer, checkpoint)
     return history
 
 
