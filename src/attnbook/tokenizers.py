@@ -51,18 +51,22 @@ def split_words(text: str, language: Language = "en") -> list[str]:
     return re.findall(PATTERNS[language], text)
 
 
-def join_words(words: Iterable[str]) -> str:
+def join_words(words: Iterable[str], language: Language = "en") -> str:
     """Join words into a sentence: the usual spaces around punctuation marks.
 
-    Undoes `split_words` up to case and unusual spacing.
+    Undoes `split_words` up to case and unusual spacing. French keeps a space before
+    ? ! : and ;.
 
     Example:
         >>> join_words(["the", "man", "'s", "t", "-", "shirt", "is", "red", "."])
         "the man's t-shirt is red."
+        >>> join_words(["qui", "?"], "fr")
+        'qui ?'
     """
     text = " ".join(words)
     text = re.sub(r" (n't|'(?:s|re|ve|ll|d|m))\b", r"\1", text)
-    text = re.sub(r" ([.,!?;:%)\]}]|\.\.\.)", r"\1", text)
+    closing = ".,%)]}" if language == "fr" else ".,!?;:%)]}"
+    text = re.sub(rf" ([{re.escape(closing)}]|\.\.\.)", r"\1", text)
     text = re.sub(r"([(\[{$#]) ", r"\1", text)
     text = re.sub(r"(?<=\w)' (?=\w)", "'", text)  # l' homme
     text = re.sub(r'" (.*?) "', r'"\1"', text)
@@ -105,7 +109,7 @@ class WordTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the sentence with usual spacing."""
-        return join_words(self.words(ids))
+        return join_words(self.words(ids), self.language)
 
 
 class CharTokenizer:
