@@ -3,33 +3,21 @@
 README: `python benchmarks/attention.py` prints a table of times relative to
 `F.scaled_dot_product_attention` and stores it under `benchmarks/results/`.
 
-All contestants of a row run in one process, in turn, several rounds. "relative" is the
-median over rounds of the ratio within a round, "fastest" the ratio of the best rounds,
-which a busy neighbour disturbs least. Only ratios travel between machines. Nothing
-here is asserted in tests.
+How is said in `timing.py`. Nothing here is asserted in tests.
 """
 
 import argparse
-import json
 import math
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from timing import Row, machine, measure, show, store
 from torch import Tensor, nn
 
 from attnbook import masks, runtime
 from attnbook.attention import SelfAttention, scaled_dot_product_attention
 
-RESULTS = Path(__file__).parent / "results"
 BASE = "F.sdpa"
-Row = dict[str, Callable[[], Tensor]]
 
 
 def from_scratch(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -92,51 +80,6 @@ def module_row(length: int, device: torch.device) -> Row:
     }
 
 
-def seconds(work: Callable[[], Tensor]) -> float:
-    """Time one call, waiting for the GPU where there is one."""
-    start = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def measure(row: Row, rounds: int) -> dict[str, dict[str, float]]:
-    """Return milliseconds and times relative to `BASE` of each contestant."""
-    for work in row.values():
-        work()
-    names = list(row)
-    times = {name: [] for name in names}
-    for turn in range(rounds):
-        for name in names if turn % 2 else reversed(names):
-            times[name].append(seconds(row[name]))
-    return {
-        name: {
-            "milliseconds": 1e3 * statistics.median(spent),
-            "relative": statistics.median(
-                mine / base for mine, base in zip(spent, times[BASE], strict=True)
-            ),
-            "fastest": min(spent) / min(times[BASE]),
-        }
-        for name, spent in times.items()
-    }
-
-
-def machine(device: torch.device) -> dict[str, object]:
-    """Say where and when: without it, a time means nothing."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{platform.machine()} CPU",
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "load": [round(load, 2) for load in os.getloadavg()],
-    }
-
-
 def main() -> None:
     """Measure every row, print the table, store it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -149,21 +92,14 @@ def main() -> None:
     for length in options.lengths:
         for kind in kinds:
             with torch.no_grad():
-                row = measure(function_row(length, kind, device), options.rounds)
+                work = function_row(length, kind, device)
+                row = measure(work, BASE, options.rounds)
             report["rows"][f"forward, n = {length}, {kind}"] = row
-    row = measure(module_row(options.lengths[0], device), options.rounds)
+    row = measure(module_row(options.lengths[0], device), BASE, options.rounds)
     report["rows"][f"module, forward + backward, n = {options.lengths[0]}"] = row
     for title, row in report["rows"].items():
-        print(title)
-        for name, got in row.items():
-            print(
-                f"  {name:24}{got['milliseconds']:9.1f} ms"
-                f"{got['relative']:8.2f} ×{got['fastest']:8.2f} ×"
-            )
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"attention-{device.type}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    print(f"stored {path}")
+        show(title, row)
+    store(f"attention-{device.type}", report)
 
 
 if __name__ == "__main__":
