@@ -66,6 +66,14 @@ def test_definition_own_loops_and_sacrebleu_agree(share, cut):
     assert score == pytest.approx(expected, abs=1e-6)
 
 
+def test_tokenised_text_is_warned_of_only_where_text_should_not_be(caplog):
+    texts = ["a dog runs in the park ."] * 100
+    corpus_bleu(texts, texts, "none")
+    assert not caplog.records
+    corpus_bleu(texts, texts, "13a")
+    assert "detokenize" in caplog.text
+
+
 def test_repeated_words_count_as_often_as_in_the_reference():
     texts, reference = (
         [["the", "the", "the", "the", "the", "the", "the"]],

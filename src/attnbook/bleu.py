@@ -57,7 +57,10 @@ def corpus_bleu(
         100.0
     """
     _require_pairs(hypotheses, references)
-    metric = _sacrebleu().BLEU(tokenize=tokenize, lowercase=lowercase)
+    # "none" says that the text is tokenised: sacreBLEU need not warn of it.
+    metric = _sacrebleu().BLEU(
+        tokenize=tokenize, lowercase=lowercase, force=tokenize == "none"
+    )
     result = metric.corpus_score(
         list(hypotheses), [list(references)], n_bootstrap=NUM_RESAMPLES
     )
