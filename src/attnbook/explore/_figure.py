@@ -9,7 +9,6 @@ what print, GitHub and a browser without scripts show.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 
 # Space kept free until the script has drawn, so that the page does not jump.
@@ -50,7 +49,9 @@ class Figure:
     def html(self) -> str:
         """The element with its fallback, then its script."""
         tag = "ax-" + self.name.replace("_", "-")
-        state = escape(json.dumps(self.state), quote=False).replace("'", "&#39;")
+        state = json.dumps(self.state)
+        for sign in "&<>'":  # so that the attribute is JSON and HTML at once
+            state = state.replace(sign, f"\\u{ord(sign):04x}")
         wide, narrow = self.heights
         reserve = RESERVE.format(tag=tag, wide=wide, narrow=narrow)
         return (

@@ -199,7 +199,8 @@ border-left:4px solid var(--w);border-top:1px solid var(--line)}
 .code{width:95%;height:9rem}
 @container (min-width:40rem){
 .pair{flex-direction:column}
-[data-when=past]{display:block}}}`;
+[data-when=past]{display:block}}
+@media print{.do,.code{display:none}}}`;
 
 const note = (state, r, name) => ({
   scores: "Q Kᵀ", weights: "softmax", masked: state.causal ? "causal" : "off",

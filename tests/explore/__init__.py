@@ -1,0 +1,1 @@
+"""Tests of the interactive figures; a package, so that names may repeat."""
