@@ -38,7 +38,7 @@ def sinusoidal(
         ValueError: an odd D.
 
     Reference: Vaswani et al. 2017, section 3.5. Differs: tensor2tensor puts all sines
-    before all cosines, which is the same code in another order of columns.
+    before all cosines, and spreads its frequencies up to exactly 1/base.
 
     Example:
         >>> sinusoidal(2, 2)
@@ -286,8 +286,8 @@ def rope(
         x: queries or keys of each head (…, T, Dh), Dh even.
         positions: p of each of the T vectors; 0 … T − 1 unless given.
         base: see `sinusoidal`.
-        style: pair i is features (i, i + Dh/2) in "half" (Llama, transformers) and
-            (2i, 2i + 1) in "pairs" (RoFormer, GPT-J).
+        style: pair i is features (i, i + Dh/2) in "half" (Llama in `transformers`) and
+            (2i, 2i + 1) in "pairs" (RoFormer, GPT-J, Meta's own Llama code).
 
     Returns:
         (…, T, Dh), of the same norms; q·k then depends on the offset only.
