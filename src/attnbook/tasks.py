@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attnbook.tokenizers import END, PAD, START
+
 
 def named_colour(
     num_boxes: int,
@@ -60,6 +62,55 @@ def named_colour(
     q = torch.eye(num_objects).repeat(num_boxes, 1, 1)
     answer = torch.zeros_like(colours).scatter(1, names, colours)  # (B, T)
     return q, x, answer
+
+
+def two_facts(
+    num_boxes: int,
+    num_objects: int,
+    generator: torch.Generator | None = None,
+) -> tuple[
+    Float[Tensor, "B 1 features"], Float[Tensor, "B S features"], Int[Tensor, "B 2"]
+]:
+    """Draw boxes of named, coloured objects and ask for two colours in one question.
+
+    A box holds S = num_objects objects in random order, one of each name. The question
+    names two of them: what colour has the first, what colour has the second? These two
+    colours differ; the others are drawn by themselves from S colours, so that the other
+    objects tell nothing. Who mixes the two up is wrong (chapter 5).
+
+    Args:
+        num_boxes: B, at least 1.
+        num_objects: S, at least 3; there are as many names and colours.
+        generator: source of the draw.
+
+    Returns:
+        Questions (B, 1, 2·S), one-hot first name and one-hot second name; objects
+        (B, S, 2·S), one-hot name and one-hot colour; right colours (B, 2), int64.
+
+    Raises:
+        ValueError: fewer than 1 box or 3 objects.
+
+    Example:
+        >>> q, x, colours = two_facts(4, 5)
+        >>> q.shape, x.shape, colours.shape
+        (torch.Size([4, 1, 10]), torch.Size([4, 5, 10]), torch.Size([4, 2]))
+    """
+    if num_boxes < 1 or num_objects < 3:
+        raise ValueError(
+            "two_facts needs num_boxes ≥ 1 and num_objects ≥ 3, "
+            f"got {num_boxes} and {num_objects}"
+        )
+    shape = (num_boxes, num_objects)
+    names = torch.rand(shape, generator=generator).argsort(dim=-1)
+    asked = torch.rand(shape, generator=generator).argsort(dim=-1)[:, :2]  # places
+    colours = torch.randint(num_objects, shape, generator=generator)
+    first, second = asked.split(1, dim=-1)  # (B, 1) each
+    shift = torch.randint(1, num_objects, (num_boxes, 1), generator=generator)
+    colours.scatter_(1, second, (colours.gather(1, first) + shift) % num_objects)
+    one_hots = [F.one_hot(part, num_objects) for part in (names, colours)]
+    x = torch.cat(one_hots, dim=-1).float()  # (B, S, 2·S)
+    q = F.one_hot(names.gather(1, asked), num_objects).flatten(1).float()
+    return q.unsqueeze(1), x, colours.gather(1, asked)
 
 
 def marked_value(
@@ -133,3 +184,91 @@ def draw_images(
     return pool[
         classes, torch.randint(pool.shape[1], classes.shape, generator=generator)
     ]
+
+
+def first_of_two(
+    num: int,
+    length: int,
+    num_fillers: int = 10,
+    generator: torch.Generator | None = None,
+) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
+    """Put tokens 0 and 1 once each among fillers and ask whether 0 comes first.
+
+    Both answers use the same tokens in another order, so a model that sees a set
+    cannot do better than a coin (chapter 6).
+
+    Args:
+        num: B, number of sequences.
+        length: T, at least 2.
+        num_fillers: fillers are drawn from tokens 2 … num_fillers + 1; at least 1.
+        generator: source of the draw.
+
+    Returns:
+        Tokens (B, T), int64; answers (B,), int64: 1 if token 0 stands before token 1.
+
+    Raises:
+        ValueError: fewer than 2 tokens, or no filler to draw from.
+
+    Example:
+        >>> x, answer = first_of_two(3, 5)
+        >>> x.shape, (x < 2).sum(dim=1).tolist()
+        (torch.Size([3, 5]), [2, 2, 2])
+    """
+    if length < 2 or num_fillers < 1:
+        raise ValueError(
+            "first_of_two needs length ≥ 2 and num_fillers ≥ 1, "
+            f"got {length} and {num_fillers}"
+        )
+    x = torch.randint(2, num_fillers + 2, (num, length), generator=generator)
+    places = torch.rand(num, length, generator=generator).argsort(dim=-1)[:, :2]
+    x.scatter_(1, places, torch.tensor([[0, 1]]).expand(num, 2))
+    return x, (places[:, 0] < places[:, 1]).long()
+
+
+# Tokens of `copy_or_reverse` after the four marks of `tokenizers`: letters, orders.
+LETTERS = range(4, 14)
+COPY, REVERSE = 14, 15
+
+
+def copy_or_reverse(
+    num_pairs: int, longest: int = 8, generator: torch.Generator | None = None
+) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B T"]]:
+    """Draw letters that are to be written again, in the same or in reverse order.
+
+    The first source token gives the order: 14 means copy, 15 reverse. Then come 3 to
+    `longest` letters (4 … 13) and the end mark. The target has both marks (chapter 8).
+
+    Args:
+        num_pairs: B, at least 1.
+        longest: most letters, at least 3.
+        generator: source of the draw.
+
+    Returns:
+        Source (B, longest + 2) and target (B, longest + 2), padded with 0.
+
+    Raises:
+        ValueError: no pair, or longest < 3.
+
+    Example:
+        >>> source, target = copy_or_reverse(1, 3, torch.Generator().manual_seed(0))
+        >>> source.tolist(), target.tolist()
+        ([[15, 13, 7, 4, 3]], [[2, 4, 7, 13, 3]])
+    """
+    if num_pairs < 1 or longest < 3:
+        raise ValueError(
+            "copy_or_reverse needs num_pairs ≥ 1 and longest ≥ 3, "
+            f"got {num_pairs} and {longest}"
+        )
+    shape = (num_pairs, 1)
+    length = torch.randint(3, longest + 1, shape, generator=generator)
+    letters = torch.randint(4, 14, (num_pairs, longest + 1), generator=generator)
+    order = torch.randint(COPY, REVERSE + 1, shape, generator=generator)
+    place = torch.arange(longest + 1)
+    turned = torch.where(order == REVERSE, length - 1 - place, place).clamp(min=0)
+
+    def close(row: Tensor) -> Tensor:
+        return row.masked_fill(place >= length, PAD).scatter(1, length, END)
+
+    source = torch.cat((order, close(letters)), dim=1)
+    start = torch.full(shape, START)
+    return source, torch.cat((start, close(letters.gather(1, turned))), dim=1)
