@@ -85,8 +85,8 @@ def test_result_tells_what_was_run_and_what_came_out(results, name):
 
 def test_samples_are_taken_from_the_test_set(results, corpus):
     sample = results["dates-plain-seed0"]["samples"][3]
-    assert (sample["source"], sample["reference"]) == corpus.test[3]
-    expected = results["dates-plain-seed0"]["translations"][3]
+    assert (sample["source"], sample["reference"]) == corpus.test[15]  # 60 / 12 · 3
+    expected = results["dates-plain-seed0"]["translations"][15]
     assert sample["translation"] == expected
 
 
@@ -331,3 +331,11 @@ def test_file_that_is_no_translator_is_refused(as_user, tmp_path):
     save_tensors(tmp_path / "w.safetensors", {"w": torch.ones(2)}, {})
     with pytest.raises(ValueError, match="w.safetensors holds no translator"):
         translation.load_translator(tmp_path / "w.safetensors")
+
+
+def test_corpus_that_may_not_be_passed_on_leaves_no_sentence_behind(corpus):
+    task = dataclasses.replace(TASKS["dates"], samples=(("13 march 2021", "x"),))
+    result = translation.evaluate(tiny("plain", corpus), corpus, task, Recipe())
+    assert "translations" not in result
+    assert [s["source"] for s in result["samples"]] == ["13 march 2021"]
+    assert TASKS["multi30k-de-en"].samples

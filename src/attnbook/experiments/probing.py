@@ -432,7 +432,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--alignments", type=Path, default=ALIGNMENTS)
     parser.add_argument("--only-alignment", action="store_true")
     args = parser.parse_args(arguments)
-    model, *vocabularies = translation.load_translator(args.weights)
+    model, *both = translation.load_translator(args.weights)
+    vocabularies = both[0], both[1]
     model = model.to(runtime.device())
     label = args.weights.stem
     stamp = {

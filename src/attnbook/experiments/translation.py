@@ -4,7 +4,8 @@
 
 trains, translates the test set and writes one JSON file per model and seed. A run that
 was stopped goes on from its checkpoint when the command is given again; one that is
-finished is left alone. `--table` prints what there is.
+finished is left alone. `--table` prints what there is; `--summary` writes it down for
+the package (`ladder`), where chapter 8 finds it.
 
 The setting is that of the published ladder (pytorch-seq2seq, chapters 2, 3 and 6):
 Multi30k German to English, lower-cased words seen at least twice, test_2016_flickr,
@@ -36,6 +37,8 @@ from attnbook import bleu, corpora, generation, runtime
 from attnbook.batching import PairBatches, pad
 from attnbook.checkpoints import load_tensors, save_tensors
 from attnbook.dates import dates
+from attnbook.experiments import ladder
+from attnbook.experiments.captions import CAPTIONS
 from attnbook.models import Transformer, TransformerConfig
 from attnbook.recurrent import RecurrentConfig, RecurrentTranslator
 from attnbook.tokenizers import (
@@ -63,6 +66,7 @@ class Task:
     target: Callable[[list[str]], Tokenizer]
     bleu_tokenize: str  # for the detokenised score
     max_len: int
+    samples: tuple[tuple[str, str], ...] = ()  # to show, if the corpus must not be
 
 
 def words(language: str) -> Callable[[list[str]], Tokenizer]:
@@ -80,6 +84,7 @@ TASKS = {
             target=words("en"),
             bleu_tokenize="13a",
             max_len=64,
+            samples=CAPTIONS,
         ),
         Task(
             name="tatoeba-eng-fra",
@@ -360,12 +365,31 @@ def evaluate(model: nn.Module, corpus: Corpus, task: Task, recipe: Recipe) -> di
         )
         / len(texts),
         "seconds": seconds,
-        "samples": [
-            {"source": s, "reference": r, "translation": text}
-            for (s, r), text in zip(corpus.test[:12], texts[:12], strict=True)
-        ],
-        "translations": texts,
+        "samples": samples(model, corpus, task, recipe),
+        # The outputs for a corpus that may not be passed on stay here.
+        **({} if task.samples else {"translations": texts}),
     }
+
+
+def samples(model: nn.Module, corpus: Corpus, task: Task, recipe: Recipe) -> list[dict]:
+    """Translate the sentences that the task names, else a dozen of the test set.
+
+    They are evenly spaced: a corpus may be sorted by length.
+    """
+    apart = max(1, len(corpus.test) // 12)
+    shown = task.samples or corpus.test[::apart][:12]
+    written = translate(
+        model,
+        corpus,
+        [s for s, _ in shown],
+        num_beams=recipe.num_beams,
+        alpha=recipe.alpha,
+        max_len=task.max_len,
+    )
+    return [
+        {"source": s, "reference": r, "translation": corpus.target.decode(ids)}
+        for (s, r), ids in zip(shown, written, strict=True)
+    ]
 
 
 def token_bleu(corpus: Corpus, outputs: list[list[int]], part: list) -> dict:
@@ -544,6 +568,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--restart", action="store_true", help="forget earlier runs")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after")
     parser.add_argument("--table", action="store_true", help="print stored results")
+    parser.add_argument("--summary", action="store_true", help="write ladder.json")
+    parser.add_argument("--probing", type=Path, default=Path(RESULTS.parent, "probing"))
     parser.add_argument("--tag", default="", help="added to the name of the run")
     for field in dataclasses.fields(Recipe):
         kind = float if field.type is float else int
@@ -569,6 +595,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     if args.table:
         print(table(args.out))
+        return
+    if args.summary:
+        ladder.write(args.out, args.probing)
+        print(f"wrote {ladder.SUMMARY}")
         return
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
