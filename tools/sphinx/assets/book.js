@@ -88,8 +88,14 @@
       [".text_html, .ab-scroll", "Output"],
       [".cell_output", "Figure"],
     ];
+    const markMore = ({ currentTarget: box }) => {
+      const left = box.scrollWidth - box.clientWidth - box.scrollLeft;
+      box.classList.toggle("ab-more", left > 1);
+    };
     const check = (box, name) => {
+      markMore({ currentTarget: box });
       if (box.scrollWidth > box.clientWidth + 1) {
+        box.addEventListener("scroll", markMore, { passive: true });
         box.tabIndex = 0;
         box.setAttribute("role", "group");
         box.setAttribute("aria-label", name + ", scrolls sideways");
