@@ -59,6 +59,37 @@ class OverwritesNearKeys(Dictionary):
         return torch.allclose(one, other, atol=1e-2)
 
 
+class OverwritesOneEntry(Dictionary):
+    def equal(self, one, other):
+        return bool((one == other).any())
+
+
+class OverwritesCloseKeys(Dictionary):
+    def equal(self, one, other):
+        return torch.allclose(one, other)
+
+
+class IgnoresCloseKeys(Dictionary):
+    def write(self, k, v):
+        if not any(torch.allclose(k, key) for key, _ in self.pairs):
+            return super().write(k, v)
+        self.pairs = [
+            (key, v if torch.equal(k, key) else old) for key, old in self.pairs
+        ]
+
+
+class ReturnsItself(Dictionary):
+    def write(self, k, v):
+        super().write(k, v)
+        return self
+
+
+class StoresNothing(Dictionary):
+    def write(self, k, v):
+        pairs = list(self.pairs)
+        pairs.append((k, v))
+
+
 class Shared(Dictionary):
     store: list = []  # noqa: RUF012 (the mistake)
 
@@ -104,6 +135,23 @@ class Underflow(Dictionary):
     def weights(self, squares, width):
         kernels = torch.exp(-squares / (2 * width**2))
         return kernels / kernels.sum(-1, keepdim=True)
+
+
+class Repaired(Dictionary):
+    epsilon = 1e-12
+
+    def weights(self, squares, width):
+        kernels = torch.exp(-squares / (2 * width**2))
+        return kernels / (kernels.sum(-1, keepdim=True) + self.epsilon)
+
+
+class RepairedMore(Repaired):
+    epsilon = 1e-6
+
+
+class NanToNumber(Underflow):
+    def weights(self, squares, width):
+        return super().weights(squares, width).nan_to_num()
 
 
 class Unnormalised(Dictionary):
@@ -417,6 +465,14 @@ PLANTED = {
         ("appends", r"stands there twice", Appends),
         ("keeps the first", r"keeps its old value", KeepsTheFirst),
         ("overwrites near keys", r"another key", OverwritesNearKeys),
+        ("overwrites by one entry", r"shares some entries", OverwritesOneEntry),
+        ("overwrites by allclose", r"torch\.allclose", OverwritesCloseKeys),
+        ("ignores close keys", r"torch\.allclose", IgnoresCloseKeys),
+        ("returns itself", r"returns nothing", ReturnsItself),
+        ("stores nothing", r"although something was written", StoresNothing),
+        ("repaired 0/0", r"small number added", Repaired),
+        ("repaired 0/0 by more", r"small number added", RepairedMore),
+        ("repaired 0/0 afterwards", r"reads 0", NanToNumber),
         ("shared list", r"share one list", Shared),
         ("no KeyError", r"must raise KeyError", NoError),
         ("another error", r"not KeyError", StackError),
@@ -426,7 +482,7 @@ PLANTED = {
         ("far", r"far keys get the large", Far),
         ("underflow", r"0/0", Underflow),
         ("unnormalised", r"one stored pair", Unnormalised),
-        ("over questions", r"one stored pair|over the questions", OverQuestions),
+        ("over questions", r"over the questions", OverQuestions),
         ("nearest", r"nearest value alone", Nearest),
         ("by product", r"dot product", ByProduct),
         ("fetches keys", r"shape|keys are averaged", FetchesKeys),
@@ -511,6 +567,30 @@ PLANTED = {
             "largest product",
             r"largest dot product",
             curve(found=lambda a, v, V: (a @ v.T).argmax(-1)),
+        ),
+        ("percent", r"percent", curve(count=lambda right: 100 * right.double().mean())),
+        (
+            "largest cosine",
+            r"largest cosine",
+            curve(
+                found=lambda a, v, V: F.cosine_similarity(a[:, None], v, dim=-1).argmax(
+                    -1
+                )
+            ),
+        ),
+        (
+            "divided by d_v",
+            r"divided by d_v",
+            curve(linear=lambda k, v, K, V: k @ (k.T @ v) / v.shape[-1]),
+        ),
+        (
+            "softmax scaled by d_v",
+            r"scaled by 1/√d_v",
+            curve(
+                soft=lambda k, v, K, V: (
+                    (k @ k.T / math.sqrt(v.shape[-1])).softmax(-1) @ v
+                )
+            ),
         ),
         ("changes sizes", r"in place", changes_sizes),
     ],

@@ -34,6 +34,7 @@ def check_soft_dictionary(answer) -> None:
     """Write to and read from the reader's class `SoftDictionary`."""
     _check_empty(answer)
     _check_one_pair(answer)
+    _check_far_question(answer)
     for seed, (num, d_k, d_v, num_q, width) in enumerate(
         [(5, 3, 2, 4, 1.0), (4, 2, 2, 4, 0.5), (7, 1, 3, 1, 2.0), (6, 4, 4, 2, 3.0)]
     ):
@@ -48,7 +49,7 @@ def check_soft_dictionary(answer) -> None:
             case=case,
         )
     _check_overwriting(answer)
-    _check_far_question(answer)
+    _check_other_keys(answer)
     _check_dictionary_gradients(answer)
 
 
@@ -93,7 +94,7 @@ def check_slope(answer) -> None:
 def check_recall_curve(answer) -> None:
     """Compare `recall_curve(k, v, sizes)` with the shares recalled by two stores."""
     for seed, (num, d_k, d_v, sizes) in enumerate(CURVE_CASES):
-        draw = _draws(30 + seed)
+        draw = _draws(31 + seed)
         k, v = draw(num, d_k), draw(num, d_v)
         case = f"k {tuple(k.shape)}, v {tuple(v.shape)}, sizes {sizes}"
         got = _untouched(answer, (k, v, list(sizes)), case, CURVE_SHAPES)
@@ -180,16 +181,27 @@ def _check_one_pair(answer) -> None:
     """One pair: whatever is asked, its value is read; and objects share nothing."""
     draw = _draws(70)
     first, second = answer(), answer()
-    _write(first, draw(2), draw(3))
-    k, v = draw(2), draw(3)
-    _write(second, k, v)
-    got = _read(second, draw(4, 2), 1.0, "one pair")
-    if got.shape == (4, 3) and not torch.allclose(got, v.expand(4, 3)):
-        raise WrongAnswer(
-            "with one stored pair every question must read its value. Do two "
-            "dictionaries share one list? Make the lists in __init__, with self."
-        )
-    expect_equal(got, v.expand(4, 3), what="what is read", case="one pair, 4 questions")
+    k, v, q = draw(2, 2), draw(2, 3), draw(4, 2)
+    _write(first, k[0], v[0])
+    _write(second, k[1], v[1])
+    scores = -(q[:, None] - k[1:]).square().sum(-1) / 2
+    expect_equal(
+        _read(second, q, 1.0, "one pair"),
+        v[1].expand(4, 3),
+        {
+            "two dictionaries share one list: make the lists in __init__, with self.": (
+                _nearness(q, k, 1.0) @ v
+            ),
+            "the softmax runs over the questions, not over the keys": (
+                scores.softmax(0) @ v[1:]
+            ),
+            "the weights do not sum to 1: with one stored pair every question must "
+            "read its value": scores.exp() @ v[1:],
+        },
+        what="what is read",
+        case="one stored pair, 4 questions",
+        rtol=1e-3,  # a small number added to 0/0 is named by the far question
+    )
 
 
 def _filled(answer, k: Tensor, v: Tensor):
@@ -202,7 +214,12 @@ def _filled(answer, k: Tensor, v: Tensor):
 
 def _write(dictionary, k: Tensor, v: Tensor) -> None:
     before = k.detach().clone(), v.detach().clone()
-    dictionary.write(k, v)
+    returned = dictionary.write(k, v)
+    if returned is not None:
+        raise WrongAnswer(
+            f"write returns a {type(returned).__name__}: it stores one pair and "
+            "returns nothing"
+        )
     if not (torch.equal(k, before[0]) and torch.equal(v, before[1])):
         raise WrongAnswer("write changes the key or the value that it is given")
 
@@ -212,6 +229,11 @@ def _read(dictionary, q: Tensor, width: float, case: str):
     before = q.detach().clone()
     try:
         got = dictionary.read(q, width)
+    except KeyError:
+        raise WrongAnswer(
+            f"read raises KeyError although something was written ({case}): does write "
+            "store the pair in the object, with self.?"
+        ) from None
     except RuntimeError as error:
         if isinstance(error, NotImplementedError) or not _is_misfit(error):
             raise
@@ -245,22 +267,36 @@ def _check_overwriting(answer) -> None:
         },
         what="what is read after one key was written twice",
     )
-    another = (
-        "a key that differs by 0.001 is another key: only an equal one is replaced"
-    )
-    moved = k.clone()
-    moved[1] += 1e-3
-    close = _filled(answer, k, v)
-    close.write(moved[1], new)
-    expect_equal(
-        _read(close, q, 1.0, "a key that is nearly there"),
-        _nearness(q, torch.cat([k, moved[1:2]]), 1.0) @ torch.cat([v, new[None]]),
-        {
-            another: _nearness(q, k, 1.0) @ replaced,
-            another + " (the old one is gone)": _nearness(q, moved, 1.0) @ replaced,
-        },
-        what="what is read after a second, nearly equal key was written",
-    )
+
+
+def _check_other_keys(answer) -> None:
+    """Keys that are near, or share some entries, are different keys."""
+    draw = _draws(73)
+    k, v, q = draw(4, 3), draw(5, 2), draw(5, 3)
+    shares = k[1] + torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    others = {
+        "a key that shares some entries with another is another key: only a key equal "
+        "in all entries is replaced, (x == k).all()": shares,
+        "a key that differs by 0.001 is another key: only an equal one is replaced": (
+            k[1] + 1e-3
+        ),
+        "a key that differs by 0.0000001 is another key: compare with torch.equal, not "
+        "with torch.allclose": k[1] + 1e-7,
+    }
+    for name, other in others.items():
+        keys = torch.cat([k, other[None]])
+        places, kept = [0, 4, 2, 3], [0, 2, 3, 4]
+        expect_equal(
+            _read(_filled(answer, keys, v), q, 1.0, "keys that are nearly equal"),
+            _nearness(q, keys, 1.0) @ v,
+            {
+                name: _nearness(q, k, 1.0) @ v[places],
+                name + " (the old one is gone)": _nearness(q, keys[kept], 1.0)
+                @ v[kept],
+                name + " (the new one is lost)": _nearness(q, k, 1.0) @ v[:4],
+            },
+            what="what is read after a second, nearly equal key was written",
+        )
 
 
 def _check_far_question(answer) -> None:
@@ -274,7 +310,18 @@ def _check_far_question(answer) -> None:
             "a question far from every key reads NaN: all kernels underflow to 0, and "
             "0/0 is no number. Take the softmax of the scores instead"
         )
-    expect_equal(got, v.flip(0), what="what far questions read, at width 0.1")
+    expect_equal(
+        got,
+        v.flip(0),
+        {
+            "a question far from every key reads 0: all kernels underflow to 0. A "
+            "small number added to their sum hides 0/0 and answers nothing. Take the "
+            "softmax of the scores instead": torch.zeros_like(v),
+            "the sign is wrong: far keys get the large weights": v,
+            "keys are averaged: what is fetched are the values": k.flip(0),
+        },
+        what="what far questions read, at width 0.1",
+    )
 
 
 def _check_dictionary_gradients(answer) -> None:
@@ -419,8 +466,14 @@ def _curve_slips(k, v, sizes) -> dict[str, Tensor]:
         found = (answers @ v[:n].T).argmax(-1) == torch.arange(n)
         return found.double().mean().item()
 
+    def by_angle(answers, v, n):
+        return by_product(answers, F.normalize(v, dim=-1), n)
+
+    d_v = v.shape[-1]
+
     slips = {
         "these are counts: return shares, from 0 to 1": counts,
+        "these are percent: return shares, from 0 to 1": 100 * right,
         "the columns are exchanged: the linear store comes first": right.flip(-1),
         "sizes go down and stores across: the result is transposed": right.T,
         "all N pairs are stored each time: store the first n only": _curve(
@@ -452,6 +505,21 @@ def _curve_slips(k, v, sizes) -> dict[str, Tensor]:
         ),
         "the nearest value is the one at the smallest distance, not the one with the "
         "largest dot product": _curve(k, v, sizes, share=by_product),
+        "the nearest value is the one at the smallest distance, not the one with the "
+        "largest cosine": _curve(k, v, sizes, share=by_angle),
+        "the linear store is divided by d_v: read it with k/d_k": _curve(
+            k, v, sizes, linear=lambda k, v, n: k[:n] @ (k[:n].T @ v[:n]) / d_v
+        ),
+        "the softmax's scores are scaled by 1/√d_v: the width of the keys is d_k": (
+            _curve(
+                k,
+                v,
+                sizes,
+                soft=lambda k, v, n: (
+                    (k[:n] @ k[:n].T / math.sqrt(d_v)).softmax(-1) @ v[:n]
+                ),
+            )
+        ),
     }
     return {
         name: x

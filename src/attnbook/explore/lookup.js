@@ -135,13 +135,15 @@ const short = (x) => (x > 0.995 ? "1" : x.toFixed(2).slice(1)); // ".81"
 
 const x = (hour) => 30 + hour * 12.5;
 const y = (value) => 203 - (value - 5) * 9;
-const HIGH = 62; // of a weight of 1, on the base line at 292
+const HIGH = 54; // of a weight of 1, on the base line at 292
 
 const drawing = (state, r) => {
   const at = x(state.query);
   const text = (left, up, words, side = "middle", more = 'class="ax"') =>
     `<text x="${left}" y="${up}" text-anchor="${side}" ${more}>${words}</text>`;
-  const line = (up, words) => `<path d="M30 ${up}H330" stroke="var(--line)"/>` + text(19, up + 4, words, "end");
+  const aside = (up, words, more) => text(22, up + 4, words, "end", more);
+  const line = (up, ...words) => `<path d="M30 ${up}H330" stroke="var(--line)"/>` + aside(up, ...words);
+  const purple = 'class="ax" style="fill:var(--w)"';
   let pen = "M";
   const curve = Array.from({ length: 481 }, (_, i) => {
     const query = i / 20;
@@ -161,10 +163,10 @@ const drawing = (state, r) => {
     <path d="M${at} ${y(r.output) - 7}l7 7l-7 7l-7 -7z" fill="var(--o)" stroke="var(--bg)"/>
     <path d="M30 ${y(r.output)}l-9 -5v10z" fill="var(--o)"/>`;
   return `<svg viewBox="0 0 340 326" role="img" aria-label="Values, output and weights over the keys; see the table">
-    ${[5, 10, 15, 20, 25].map((v) => line(y(v), v)).join("")}
+    ${aside(7, "°C")}${[5, 10, 15, 20, 25].map((v) => line(y(v), v)).join("")}
     <path d="M30 ${mean}H330" stroke="var(--v)" stroke-dasharray="1 4"/>
     ${text(34, mean - 4, "mean of all values", "start")}
-    ${line(292 - HIGH, 1)}${line(292, 0)}
+    ${line(292 - HIGH, 1, purple)}${text(0, 269, "weight", "start", purple)}${line(292, 0, purple)}
     <path d="M${at} 16V292" stroke="var(--q)" stroke-width="2"/>
     <path d="${curve}" fill="none" stroke="var(--o)" stroke-width="2.5" stroke-linejoin="round"/>
     ${items}${out || ""}
@@ -176,8 +178,8 @@ const tile = (name, title) => `<div><dt>${title}</dt><dd data-at="${name}"></dd>
 const mark = (hue, words) => `<span style="--c:var(${hue})">${words}</span>`;
 
 const frame = (id) => `<p class="h">A look-up that softens</p>
-<p class="hint">Eight temperatures are stored under their hours. Move the query: how warm was it then?
-Choose “exact” to ask a Python dict; then make the Gaussian narrow, and wide.</p>
+<p class="hint">Eight temperatures are stored under their hours. How warm was it at the query?
+Choose the Gaussian and move the query; make the width narrow, then wide.</p>
 <div class="set"><div><label for="${id}-q"><span>Query q (hour)</span><b data-at="q"></b></label>
 <input type="range" id="${id}-q" name="query" min="0" max="${DAY}" step=".5"></div>
 <div><label for="${id}-w"><span>Width h (hours)</span><b data-at="w"></b></label>
@@ -286,7 +288,7 @@ class Figure extends HTMLElement {
     this.#at("drawing").innerHTML = drawing(state, r);
     this.#at("rows").innerHTML = r.weights.map((p, i) => `<tr${p && p === r.largest ? ' class="best"' : ""}>
       <th scope="row">${KEYS[i]}</th><td>${VALUES[i]}</td>
-      <td style="background:linear-gradient(90deg,color-mix(in srgb,var(--w) 28%,var(--bg)) ${100 * p}%,transparent 0)">${
+      <td style="background:linear-gradient(var(--w) 0 0) 0 100%/${100 * p}% 3px no-repeat">${
       p.toFixed(3)}</td><td>${(p * VALUES[i]).toFixed(2)}</td></tr>`).join("");
     this.#at("sum").innerHTML = `<tr><th scope="row">sum</th><td></td><td>${sum(r.weights).toFixed(3)}</td>
       <td>${r.largest ? r.output.toFixed(2) : "none"}</td></tr>`;
