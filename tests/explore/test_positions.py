@@ -118,7 +118,7 @@ def test_copied_python_gives_the_numbers_of_each_scheme(case):
 
 def test_positions_reads_its_state_from_the_address():
     base = explore.positions().state
-    hashes = ["#e8=s:alibi,i:0,j:20,d:100,p:3,b:500,v:pairs,h:8",
+    hashes = ["#e8=s:alibi,i:0,j:20,d:100,p:3,b:500,v:half,h:8",
               "#e8=s:none,i:21,j:x,d:-1,p:1.5,b:1,v:1,h:9"]  # fmt: skip
     assert node("positions", hashes=hashes, base=base)["states"] == [
         {
@@ -128,7 +128,7 @@ def test_positions_reads_its_state_from_the_address():
             "shift": 100,
             "pair": 3,
             "base": 500,
-            "style": "pairs",
+            "style": "half",
             "head": 8,
         },
         base,
@@ -142,16 +142,16 @@ def test_sentence_shows_that_the_score_stays(visit):
     page.wait_for_function(
         "e => e.textContent.includes('At 59 and 54')", arg=said.element_handle()
     )
-    score = f"{explore.positions().result['score']:.9f}"
+    score = f"{explore.positions().result['score']:.9f}".replace("-", "−")
     assert said.inner_text().count(score) == 2
 
 
 def test_pairs_of_both_conventions_are_marked(visit):
     _, figure = show(visit, "positions", {"pair": 2})
-    assert "Features 2 and 6" in figure.inner_text()
-    figure.get_by_label("pairs: 2p, 2p + 1").check()
     assert "Features 4 and 5" in figure.inner_text()
-    agrees(get(figure, "result"), explore.positions(style="pairs").result)
+    figure.get_by_label("half: i, i + 4").check()
+    assert "Features 2 and 6" in figure.inner_text()
+    agrees(get(figure, "result"), explore.positions(style="half").result)
 
 
 @pytest.mark.parametrize("scheme", ["sinusoidal", "alibi"])

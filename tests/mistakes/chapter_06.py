@@ -23,6 +23,27 @@ def sines(speeds=None, first=torch.sin, second=torch.cos, scale=1.0, shift=0.0):
     return code
 
 
+def cut_positions(positions, d_model, base=10_000.0):
+    return sines()(positions.long(), d_model, base)
+
+
+def rounded_positions(positions, d_model, base=10_000.0):
+    return sines()(positions.round(), d_model, base)
+
+
+def by_outer(positions, d_model, base=10_000.0):
+    speeds = base ** (-torch.arange(0, d_model, 2).double() / d_model)
+    angles = torch.outer(positions.double(), speeds)
+    return torch.cat((angles.sin(), angles.cos()), dim=-1)
+
+
+def growing_in_single(positions, d_model, base=10_000.0):
+    angles = positions.float()[..., None] * base ** (
+        torch.arange(0, d_model, 2) / d_model
+    )
+    return torch.cat((angles.sin(), angles.cos()), dim=-1)
+
+
 def side_by_side(positions, d_model, base=10_000.0):
     code = sines()(positions, d_model, base)
     return torch.stack(code.chunk(2, -1), dim=-1).flatten(-2)
@@ -99,6 +120,41 @@ def cosines_for_halves(x, positions, style):
     return x * cos + mixed * sin
 
 
+def signed(first, second):
+    """Return a rotation with wrong signs: a cos + first b sin, second a sin + b cos."""
+
+    def rotate(x, positions, style):
+        half = x.shape[-1] // 2
+        angles = positions[:, None] * 10_000.0 ** (-torch.arange(half) / half)
+        cos, sin = angles.cos(), angles.sin()
+        a, b = x.chunk(2, -1) if style == "half" else (x[..., ::2], x[..., 1::2])
+        new = a * cos + first * b * sin, second * a * sin + b * cos
+        if style == "half":
+            return torch.cat(new, -1)
+        return torch.stack(new, -1).flatten(-2)
+
+    return rotate
+
+
+def grown_in_single(x, positions, style):
+    half = x.shape[-1] // 2
+    angles = positions[:, None] * 10_000.0 ** (torch.arange(half) / half)
+    a, b = x.chunk(2, -1) if style == "half" else (x[..., ::2], x[..., 1::2])
+    new = a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()
+    cat = style == "half"
+    return torch.cat(new, -1) if cat else torch.stack(new, -1).flatten(-2)
+
+
+def two_axes_only(x, positions, style):
+    half = x.shape[-1] // 2
+    angles = positions[:, None] * 10_000.0 ** (-torch.arange(half) / half)
+    a, b = (x[:, :half], x[:, half:]) if style == "half" else (x[:, ::2], x[:, 1::2])
+    new = a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()
+    if style == "half":
+        return torch.cat(new, dim=1)
+    return torch.stack(new, dim=2).flatten(1)
+
+
 def one_speed(x, positions, style):
     return turned(exponent=0)(x, positions, style)
 
@@ -160,6 +216,15 @@ def columns_sorted(weight, num_heads):
     if weight.shape[1] != weight.shape[0]:
         return pairs_by_slices(weight, num_heads)
     return pairs_by_slices(weight.mT, num_heads).mT
+
+
+def all_columns_sorted(weight, num_heads):
+    return torch.cat((weight[:, 0::2], weight[:, 1::2]), dim=1)
+
+
+def columns_by_index(weight, num_heads):
+    width = len(weight) // num_heads
+    return weight[:, [*range(0, width, 2), *range(1, width, 2)]]
 
 
 def second_members_first(weight, num_heads):
@@ -301,7 +366,14 @@ MISTAKES = [
                 sines(lambda i, D, b: b ** (-i / max(D // 2 - 1, 1))),
             ),
             "own speeds": (r"share one", own_speed_for_each_column),
-            "no minus": (r"must be negative", sines(lambda i, D, b: b ** (2 * i / D))),
+            "no minus": (
+                r"exponent is negative",
+                sines(lambda i, D, b: b ** (2 * i / D)),
+            ),
+            "no minus, float32": (r"exponent is negative", growing_in_single),
+            "whole positions": (r"fractions .* cut off", cut_positions),
+            "rounded": (r"are rounded: 2.7 is not 3", rounded_positions),
+            "outer": (r"\(2, 3\).* positions may have any shape", by_outer),
             "from 1": (r"counted from 1", sines(shift=1)),
             "degrees": (r"degrees", sines(scale=math.pi / 180)),
             "turns": (r"radians per position", sines(scale=2 * math.pi)),
@@ -336,6 +408,10 @@ MISTAKES = [
             ),
             "from 1": (r"counted from 1", turned(at=lambda p: p + 1)),
             "one speed": (r"same speed", one_speed),
+            "plus": (r"a minus sign is lost", signed(1, 1)),
+            "two minuses": (r"one minus sign too many", signed(-1, -1)),
+            "no minus in the exponent": (r"exponent is negative", grown_in_single),
+            "two axes": (r"any axes may stand before", two_axes_only),
             "added": (r"RoPE multiplies", code_added),
             "wide cosines": (r"repeat_interleave", cosines_for_halves),
             "no gradient": (r"no gradient", rotated_without_gradient),
@@ -349,6 +425,8 @@ MISTAKES = [
             "way back": (r"way back", way_back),
             "heads ignored": (r"each head keeps", all_heads_at_once),
             "columns": (r"belong to the input", columns_sorted),
+            "all columns": (r"belong to the input", all_columns_sorted),
+            "columns by index": (r"rows are axis 0", columns_by_index),
             "second first": (r"even rows first", second_members_first),
             "heads inside": (r"heads come first", heads_inside),
             "in place": (r"in place", converted_in_place),

@@ -14,6 +14,7 @@ from torch import Tensor
 from attnbook.exercises import WrongAnswer, expect_equal
 from attnbook.positions import alibi_slopes, offsets, rope, rope_order
 
+AXES = "any axes may stand before (T, Dh): count from the end, x[..., 0::2]"
 CLOCK_CASES = [  # shape of the positions, D, base
     ((5,), 6, 10_000.0),
     ((5,), 4, 10_000.0),
@@ -50,10 +51,12 @@ def check_sines_first(answer) -> None:
     for seed, (shape, width, base) in enumerate(CLOCK_CASES):
         p = 40 * torch.rand(shape, generator=_generator(seed), dtype=torch.float64) - 9
         case = f"positions {shape}, d_model={width}, base={base:g}"
-        got = _call(answer, (p, width, base), case)
+        got = _call(answer, (p, width, base), case, "positions may have any shape")
         got = got.double() if got.is_floating_point() else got
         slips = _clock_slips(p, width, base)
         right = _clock(p, _speeds(width, base))
+        if width > 2:
+            _refuse_growing(got, _clock(p, 1 / _speeds(width, base)), case)
         expect_equal(got, right, slips, what="the code", case=case, atol=2e-4, rtol=0)
     whole = torch.tensor([0, 3, 511, 2])
     got = _call(answer, (whole, 8), "whole positions, base not given").double()
@@ -92,8 +95,12 @@ def _clock_slips(p: Tensor, width: int, base: float) -> dict[str, Tensor]:
         "each column has its own speed: a sine and its cosine share one": torch.cat(
             (own[..., 0::2].sin(), own[..., 1::2].cos()), -1
         ),
-        "the speeds grow: the exponent must be negative": _clock(p, 1 / speeds),
         "the positions are counted from 1": _clock(p + 1, speeds),
+        "fractions of the positions are cut off: 2.7 is not 2": _clock(
+            p.trunc(), speeds
+        ),
+        "the positions are rounded: 2.7 is not 3": _clock(p.round(), speeds),
+        "the positions are rounded down: 2.7 is not 2": _clock(p.floor(), speeds),
         "the angles are taken as degrees": _clock(p * math.pi / 180, speeds),
         "the angles are multiplied by 2π: speeds are radians per position": _clock(
             p * 2 * math.pi, speeds
@@ -119,13 +126,15 @@ def check_rotate_pairs(answer) -> None:
         p = torch.randperm(60, generator=generator)[:length] + 3
         for style in ("pairs", "half"):
             case = f'x {tuple(x.shape)}, positions {p.tolist()}, style="{style}"'
-            got = _call(answer, (x, p, style), case)
+            got = _call(answer, (x, p, style), case, AXES if lead else "")
             got = got.double() if got.is_floating_point() else got
             slips = _rope_slips(x, p, style)
             right = rope(x, p, style=style)
-            expect_equal(
-                got, right, slips, what="the result", case=case, atol=1e-4, rtol=0
-            )
+            growing = p.double()[:, None] / _speeds(width)
+            if width > 2:
+                _refuse_growing(got, _turn(x, growing, style), case)
+            what = f"the result ({AXES})" if lead else "the result"
+            expect_equal(got, right, slips, what=what, case=case, atol=1e-4, rtol=0)
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     out = answer(x, torch.tensor([1, 2, 3]), "pairs")
     if not out.requires_grad:
@@ -185,6 +194,13 @@ def _rope_slips(x: Tensor, p: Tensor, style: str) -> dict[str, Tensor]:
     if x.dim() > 2 and x.shape[-3] == length:
         turned = _turn(x.transpose(-2, -3), angles, style).transpose(-2, -3)
         slips["the angles follow the wrong axis: positions are axis −2"] = turned
+    plus, minus = (_turn(x, s * angles, style) for s in (1, -1))
+    first = torch.zeros(width, dtype=torch.bool)
+    first[slice(width // 2) if style == "half" else slice(0, None, 2)] = True
+    name = "a minus sign is lost: a′ = a cos φ − b sin φ, b′ = a sin φ + b cos φ"
+    slips[name] = torch.where(first, minus, plus)
+    name = "one minus sign too many: b′ = a sin φ + b cos φ"
+    slips[name] = torch.where(first, plus, minus)
     cos, sin = angles.cos(), angles.sin()
     wide = torch.cat((cos, cos), -1), torch.cat((sin, sin), -1)
     mixed = torch.stack((-x[..., 1::2], x[..., 0::2]), -1).flatten(-2)
@@ -206,7 +222,7 @@ def check_pairs_to_half(answer) -> None:
             heads * width, d_in, generator=_generator(seed), dtype=torch.float64
         )
         case = f"weight {tuple(weight.shape)}, num_heads={heads}"
-        got = _call(answer, (weight, heads), case)
+        got = _call(answer, (weight, heads), case, "rows are axis 0, H·Dh of them")
         right = _permuted(weight, heads, rope_order(width, "half"))
         expect_equal(
             got, right, _convert_slips(weight, heads, width), what="the rows", case=case
@@ -238,9 +254,14 @@ def _convert_slips(weight: Tensor, heads: int, width: int) -> dict[str, Tensor]:
             weight.unflatten(0, (width, heads))[to_half].flatten(0, 1)
         ),
     }
-    if weight.shape[1] == rows:
-        slips["the columns are sorted: they belong to the input, sort the rows"] = (
-            _permuted(weight.mT, heads, to_half).mT
+    columns = "the columns are sorted: they belong to the input, sort the rows"
+    slips[columns] = torch.cat((weight[:, 0::2], weight[:, 1::2]), dim=1)
+    if weight.shape[1] % heads == 0 and weight.shape[1] // heads % 2 == 0:
+        own = rope_order(weight.shape[1] // heads, "half")
+        slips[columns + ", head by head"] = _permuted(weight.mT, heads, own).mT
+    if weight.shape[1] >= width:
+        slips["these are the columns of one head: sort rows, keep all columns"] = (
+            weight[:, to_half]
         )
     return slips
 
@@ -255,13 +276,8 @@ def check_offset_bias(answer) -> None:
             2 * K + 1, heads, generator=_generator(seed), dtype=torch.float64
         )
         case = f"table {tuple(table.shape)} (K={K}), T={num_q}, S={num_k}"
-        try:
-            got = _call(answer, (table, num_q, num_k), case)
-        except IndexError as error:
-            raise WrongAnswer(
-                f"{error} ({case}): offsets beyond ±K share the row at the end, "
-                "clamp them before the shift by K"
-            ) from None
+        beyond = "offsets beyond ±K share the row at the end, clamp them before the "
+        got = _call(answer, (table, num_q, num_k), case, beyond + "shift by K")
         right = _biases(table, offsets(num_q, num_k), K)
         slips = _bias_slips(table, K, num_q, num_k)
         expect_equal(got, right, slips, what="the bias", case=case)
@@ -391,8 +407,8 @@ def check_sees_order(answer) -> None:
     if found < len(right):  # no reasons here: one could guess to the end
         raise WrongAnswer(
             f"{found} of the 6 answers are right. Measure each model: compare "
-            "model(x).mean(dim=1) with model(x[:, order]).mean(dim=1) for a few random "
-            "orders, the same for all rows. A difference below 1e-5 is rounding"
+            "model(x).mean(dim=1) with model(x[:, perm]).mean(dim=1) for a few "
+            "perm = torch.randperm(6). A difference below 1e-5 is rounding"
         )
 
 
@@ -422,10 +438,24 @@ def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _call(answer, inputs: tuple, case: str) -> Tensor:
-    """Call the answer; check that it left its inputs alone and returned a tensor."""
+def _refuse_growing(got: Tensor, growing: Tensor, case: str) -> None:
+    """Name a lost minus, also where float32 blurs the huge angles that it makes."""
+    if got.shape == growing.shape and torch.allclose(got, growing, rtol=0, atol=0.05):
+        raise WrongAnswer(f"the speeds grow: the exponent is negative ({case})")
+
+
+def _call(answer, inputs: tuple, case: str, hint: str = "") -> Tensor:
+    """Call the answer; check that it left its inputs alone and returned a tensor.
+
+    An error of PyTorch is passed on with its case and a hint.
+    """
     before = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
-    got = answer(*inputs)
+    try:
+        got = answer(*inputs)
+    except (RuntimeError, IndexError, ValueError) as error:
+        if isinstance(error, NotImplementedError) or not hint:
+            raise
+        raise WrongAnswer(f"{error} ({case}): {hint}") from error
     if not isinstance(got, Tensor):
         hint = ": is the return missing?" if got is None else ""
         raise WrongAnswer(

@@ -2,9 +2,9 @@
 
 Sinusoidal codes (Vaswani et al. 2017, section 3.5) are added to the input, RoPE (Su et
 al. 2021) rotates queries and keys, ALiBi (Press et al. 2022) subtracts a penalty from
-the scores. Positions i and j can be shifted together: what depends on the offset only
-then stays as it is. Width 8, so 4 pairs of features; numbers as in
-`attnbook.positions`, in float64.
+the scores. Positions i and j (t and s in the figure) can be shifted together: what
+depends on the offset only then stays as it is. Width 8, so 4 pairs of features;
+numbers as in `attnbook.positions`, in float64.
 """
 
 from numbers import Integral, Real
@@ -27,7 +27,7 @@ def positions(
     shift: int = 0,
     pair: int = 1,
     base: Real = 10_000,
-    style: str = "half",
+    style: str = "pairs",
     head: int = 1,
 ) -> Figure:
     """Show what a scheme makes of a query at i + shift and a key at j + shift.
@@ -39,7 +39,7 @@ def positions(
         shift: added to both, 0 to 100.
         pair: pair of features to look at, 0 to 3.
         base: the slowest pair turns once in about 2π·base positions, 10 to 1,000,000.
-        style: pairs of RoPE, "half" (i, i + 4) or "pairs" (2i, 2i + 1).
+        style: pairs of RoPE, "pairs" (2i, 2i + 1) or "half" (i, i + 4).
         head: head of ALiBi to look at, 1 to 8.
 
     Returns:
@@ -179,7 +179,7 @@ def _rows(
             )
         ]
         return "Slope and penalty of each head", rows
-    rows = [["pair", "features", "one turn in", "angle of i", "angle of j"]]
+    rows = [["pair", "features", "one turn in", "angle of t", "angle of s"]]
     for p, (frequency, wave) in enumerate(
         zip(result["frequencies"], result["wavelengths"], strict=True)
     ):

@@ -2,16 +2,16 @@
 (() => { // one function, its body not indented
 "use strict";
 const TAG = "ax-positions";
-const KEY = "e8"; // in the address: #e8=s:rope,i:9,j:4,d:50,p:1,b:10000,v:half,h:1
+const KEY = "e8"; // in the address: #e8=s:rope,i:9,j:4,d:50,p:1,b:10000,v:pairs,h:1
 const Q = [1, 0.5, -0.6, 0.8, 0.4, 0.9, 0.7, 0.2];
 const K = [0.8, 1.1, 0.6, 0.9, -0.9, -0.3, -0.3, 0.6];
 const FAR = 20;
 const SCHEMES = { sinusoidal: "Sinusoidal", rope: "RoPE", alibi: "ALiBi" };
-const STYLES = { half: "half: p, p + 4", pairs: "pairs: 2p, 2p + 1" };
-const DEFAULTS = { scheme: "rope", i: 9, j: 4, shift: 0, pair: 1, head: 1, base: 10000, style: "half" };
+const STYLES = { pairs: "pairs: 2i, 2i + 1", half: "half: i, i + 4" };
+const DEFAULTS = { scheme: "rope", i: 9, j: 4, shift: 0, pair: 1, head: 1, base: 10000, style: "pairs" };
 const SLIDERS = { // of base: its logarithm
-  i: ["Query position i", 0, FAR], j: ["Key position j", 0, FAR], shift: ["Shift both", 0, 100],
-  pair: ["Pair of features p", 0, 3], base: ["Base", 1, 6, 0.25], head: ["Head", 1, 8],
+  i: ["Query position t", 0, FAR], j: ["Key position s", 0, FAR], shift: ["Shift both", 0, 100],
+  pair: ["Pair of features i", 0, 3], base: ["Base", 1, 6, 0.25], head: ["Head", 1, 8],
 };
 
 // ---- the maths, without a document -------------------------------------------
@@ -71,11 +71,11 @@ const toHash = (s) => Object.entries(SHORT).map(([k, name]) => `${k}:${s[name]}`
 
 const python = ({ scheme, i, j, shift, base, style }) => `import numpy as np
 
-i, j = ${i + shift}, ${j + shift}
+t, s = ${i + shift}, ${j + shift}
 ` + (scheme === "alibi" ? `slopes = 2.0 ** -np.arange(1, 9)
-penalties = -slopes * abs(i - j)
+penalties = -slopes * abs(t - s)
 print(slopes, penalties)
-` : `angles = np.array([[i], [j]]) * ${base} ** (-np.arange(4) / 4)
+` : `angles = np.array([[t], [s]]) * ${base} ** (-np.arange(4) / 4)
 sin, cos = np.sin(angles), np.cos(angles)
 ` + (scheme === "rope" ? `x = np.array([[${Q}], [${K}]])  # q, k
 a, b = np.arange(8).reshape(${style === "half" ? "2, 4)" : "4, 2).T"}
@@ -141,7 +141,6 @@ const DASH = THICK + ' stroke-dasharray="6 4"';
 const dotAt = (x, y, hue) => `<circle cx="${x}" cy="${y}" r="5" fill="var(--${hue})" stroke="var(--bg)" stroke-width="1.5"/>`;
 const svg = (height, label, body) => `<svg viewBox="0 0 300 ${height}" role="img" aria-label="${label}">${body}</svg>`;
 
-
 const chart = (label, lines, { ticks, first = 0, levels, name }, marks) => {
   const n = lines[0][0].length - 1;
   const [low, high] = [Math.min(...levels), Math.max(...levels)];
@@ -159,7 +158,7 @@ const hand = (cx, cy, dx, dy, hue, more, label) => path(`M${cx} ${cy}l${dx.toFix
 const table = (s, r) => {
   const [head, rows] = s.scheme === "alibi"
     ? [["head", "slope", "penalty"], r.slopes.map((m, h) => [h + 1, show(m, 6), show(r.penalties[h], 3)])]
-    : [["pair", "features", "turn in", "angle i", "angle j"], r.frequencies.map((f, p) => [p,
+    : [["pair", "features", "turn in", "angle t", "angle s"], r.frequencies.map((f, p) => [p,
       (s.scheme === "rope" ? r.pairs[p] : [2 * p, 2 * p + 1]).join(", "), big(r.wavelengths[p]), show((s.i + s.shift) * f, 3), show((s.j + s.shift) * f, 3)])];
   return `<thead><tr>${head.map((h) => `<th scope="col">${h}</th>`).join("")}</tr></thead><tbody>${rows.map(([first, ...rest]) =>
     `<tr><th scope="row">${first}</th>${rest.map((x) => `<td>${x}</td>`).join("")}</tr>`).join("")}</tbody>`;
@@ -179,7 +178,7 @@ const VIEWS = {
         + path("M30 264h22", "q", THICK) + soft(57, 268, `position ${s.i + s.shift}`, "start")
         + path("M160 264h22", "k", DASH) + soft(187, 268, `position ${s.j + s.shift}`, "start"))],
       ["Product of two codes", "", chart("Same for an offset and its opposite",
-        [[r.dots, "w", THICK]], { ticks: [-20, -10, 0, 10, 20], first: -20, levels: [-4, -2, 0, 2, 4], name: "offset j − i" },
+        [[r.dots, "w", THICK]], { ticks: [-20, -10, 0, 10, 20], first: -20, levels: Math.min(...r.dots) < 0 ? [-4, -2, 0, 2, 4] : [0, 2, 4], name: "offset s − t" },
         (x, y) => dotAt(x(20 - at), y(r.dot), "soft") + dotAt(x(20 + at), y(r.dot), "w"))],
       `Positions ${s.i + s.shift} and ${s.j + s.shift}: the product of their codes is ${show(r.dot, 6)}, at offset ${show(at, 0)} as at ${show(-at, 0)}, whatever the shift: how far, not on which side.`,
     ];
@@ -204,7 +203,7 @@ const VIEWS = {
           + path("M36 10h22", "w", THICK) + soft(63, 14, "RoPE", "start") + path("M120 10h22", "k", DASH) + soft(147, 14, "code added instead", "start"))],
       `Query at ${s.i}, key at ${s.j}: RoPE gives the score ${show(r.shifted[0], 9)}. ` + (s.shift
         ? `At ${s.i + s.shift} and ${s.j + s.shift} it gives ${show(r.score, 9)}. With codes added instead: ${show(r.added[0], 3)}, then ${show(r.added[s.shift], 3)}.`
-        : "Now move “shift both”."),
+        : ""),
     ];
   },
   alibi(s, r) {
@@ -213,7 +212,7 @@ const VIEWS = {
     return [
       ["Penalty of each head", `thick: head ${s.head}`, chart("Penalty against distance",
         r.slopes.map((m, h) => [list(FAR + 1, (d) => -m * d), ...(h === s.head - 1 ? ["w", 'stroke-width="4"'] : ["soft", ""])]),
-        { ticks: [0, 10, 20], levels: [0, -2, -4, -6, -8, -10], name: "distance |i − j|" },
+        { ticks: [0, 10, 20], levels: [0, -2, -4, -6, -8, -10], name: "distance |t − s|" },
         (x, y) => path(`M${x(distance)} 24V184`, "fg") + dotAt(x(distance), y(penalty), "w"))],
       ["Slopes", `head h has 1/2<sup>h</sup>`, `<table>${table(s, r)}</table>`],
       `Distance ${distance}: head ${s.head} adds ${show(penalty, 3)} to the score, at ${s.i + s.shift} and ${s.j + s.shift} as anywhere.`,
@@ -313,7 +312,7 @@ class Figure extends HTMLElement {
     this.#timer = setTimeout(() => this.#settle(write), write ? 400 : 0);
   }
 
-  // Once the reader pauses: say it, and note the state in the address.
+  // once the reader pauses
   #settle(write) {
     this.querySelector(".say").textContent = VIEWS[this.#state.scheme](this.#state, this.result)[2];
     if (!write) return;
