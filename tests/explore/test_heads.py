@@ -70,6 +70,17 @@ def test_head_takes_its_answer_with_it(head):
     assert result["right"][1 - job] > 0.95
 
 
+def test_no_head_gives_no_answer():
+    assert not explore.heads(2, off=(1, 2)).result["right"].any()
+
+
+def test_five_heads_of_eight_can_go_alone_but_not_together():
+    alone = [explore.heads(8, off=(h,)).result["right"].min() for h in range(1, 9)]
+    harmless = [h for h, right in enumerate(alone, start=1) if right == 1]
+    assert harmless == [1, 2, 5, 7, 8]
+    assert explore.heads(8, off=harmless).result["right"].min() < 0.7
+
+
 def test_out_is_the_sum_of_the_heads_that_are_on():
     result = explore.heads(4, off=(2, 4)).result
     kept = result["contributions"][[0, 2]].sum(axis=0)
@@ -146,8 +157,38 @@ def test_head_switched_off_is_greyed_and_leaves_the_sum(visit):
     assert sums == other.locator("td").all_inner_texts()
     said = figure.get_by_role("status")
     page.wait_for_function(
-        "e => e.textContent.startsWith('Without head 1')", arg=said.element_handle()
+        "e => e.textContent.startsWith('Without head 1, ○ falls from 100 % to 0 %')",
+        arg=said.element_handle(),
     )
+
+
+@pytest.mark.parametrize(
+    ("heads", "off", "got", "said"),
+    [
+        (8, (3,), "○ 96 % □ 100 %", "Without head 3, ○ falls from 100 % to 96 %."),
+        (8, (1,), "○ 100 % □ 100 %", "Without head 1, no answer changes."),
+        (2, (1, 2), "none", "All heads are off"),
+    ],
+)
+def test_result_is_told_above_the_maps(visit, heads, off, got, said):
+    page, figure = show(visit, "heads", {"heads": heads, "off": off})
+    line, status = figure.locator("[data-at=got]"), figure.get_by_role("status")
+    page.wait_for_function("e => e.textContent", arg=status.element_handle())
+    words = " ".join(line.inner_text().split())
+    assert words.startswith(f"Right answers: {got} over 64 sequences")
+    assert status.inner_text().startswith(said)
+    maps = figure.locator(".maps").bounding_box()
+    assert status.bounding_box()["y"] < maps["y"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_numbers_do_not_break(visit, width):
+    page, figure = show(visit, "heads", width=width)
+    page.add_style_tag(content="* {overflow-wrap: break-word}")
+    heights = figure.locator("td, th").evaluate_all(
+        "all => all.map((e) => e.getBoundingClientRect().height)"
+    )
+    assert max(heights) < 30
 
 
 def test_number_of_heads_changes_shapes_not_parameters(visit):

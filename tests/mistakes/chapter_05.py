@@ -47,6 +47,13 @@ def viewed(x, num_heads):
     return x.contiguous().view(B, num_heads, T, D // num_heads)
 
 
+def by_head(x, in_weight, in_bias, out_weight, out_bias, num_heads, mask=None):
+    """Reads the rows as q, k, v of head 0, then q, k, v of head 1, …"""
+    D, H = x.shape[-1], num_heads
+    rows = torch.arange(3 * D).view(H, 3, D // H).transpose(0, 1).flatten()
+    return layer()(x, in_weight[rows], in_bias[rows], out_weight, out_bias, H, mask)
+
+
 def mask_after(x, in_weight, in_bias, out_weight, out_bias, num_heads, mask=None):
     q, k, v = (
         to_heads(y, num_heads) for y in F.linear(x, in_weight, in_bias).chunk(3, -1)
@@ -203,6 +210,18 @@ def skipping(parts, answer, labels, target):
     return kept
 
 
+def again(parts, answer, labels, target):
+    """Computes the importance again after each removal."""
+    kept = list(range(parts.shape[1]))
+    while len(kept) > 1:
+        importance = slopes_of(parts[:, kept], answer, labels).abs().mean(0)
+        rest = [h for i, h in enumerate(kept) if i != importance.argmin()]
+        if accuracy(parts, answer, labels, rest) < target:
+            break
+        kept = rest
+    return kept
+
+
 def with_gates(parts, answer, labels, target):
     """Prunes by zero gates, from the softmax's own gradient."""
     N, H = parts.shape[:2]
@@ -240,6 +259,11 @@ def transposed(S):
     return W_q.mT, W_k, W_v, W_o
 
 
+def names_in_one(S):
+    W_q, W_k, W_v, W_o = maps()(S)
+    return W_q, W_k, torch.stack([W_k[0], W_v[1]]), W_o
+
+
 def exchanged_twice(S):
     """Head 1 serves question 2 and head 2 question 1, all in float64."""
     return [weight.double() for weight in maps(ask=(1, 0), write=(1, 0))(S)]
@@ -248,11 +272,15 @@ def exchanged_twice(S):
 # ---- 5.5: other weights -------------------------------------------------------------
 
 
-def walk(columns=lambda v: torch.cat([v, torch.ones_like(v[:, :1])], 1), share=1.0):
+def walk(
+    columns=lambda v: torch.cat([v, torch.ones_like(v[:, :1])], 1),
+    share=1.0,
+    full=True,
+):
     """Walk along a null direction until the first weight is 0, or a share of it."""
 
     def other_weights(weights, v):
-        u = torch.linalg.svd(columns(v).T).Vh[-1]
+        u = torch.linalg.svd(columns(v).T, full_matrices=full).Vh[-1]
         shrinking = u < -1e-12
         step = (weights[shrinking] / -u[shrinking]).min()
         return weights + share * step * u
@@ -294,6 +322,7 @@ MISTAKES = [
             "interleaved",
             layer(merge=lambda c: c.permute(0, 2, 3, 1).flatten(2)),
         ),
+        ("rows head by head", "cut head by head", by_head),
         ("weights averaged", "averaged over", layer(shown=lambda w: w.mean(1))),
         (
             "mask turned around",
@@ -331,6 +360,11 @@ MISTAKES += [
             "reshaped",
             "a reshape keeps",
             fused(stack=lambda W: W.reshape(W.shape[1], -1)),
+        ),
+        (
+            "reshaped, then transposed",
+            "transpose each map by itself",
+            fused(stack=lambda W: W.reshape(W.shape[1], -1).T),
         ),
         (
             "heads interleaved",
@@ -373,6 +407,7 @@ MISTAKES += [
         ("strictly above", "equal to the target", pruning(good=lambda a, t: a > t)),
         ("the removed heads", "these are the removed", removed),
         ("order of importance", "not sorted", unsorted),
+        ("importance again", "computed again after a removal", again),
         ("goes on after a failure", "stop at the first removal", skipping),
         ("no head left", "one head too many|no head is left", pruning(last=0)),
         ("nothing returned", "is the return missing", lambda *rest: None),
@@ -381,15 +416,19 @@ MISTAKES += [
 MISTAKES += [
     Mistake(exercise="5.4", name=name, names_it=names_it, answer=answer)
     for name, names_it, answer in [
-        ("not sharp", "make the scores sharper|sharp enough", maps(c=lambda S: 1.0)),
-        ("sharp for 8 only", "sharp", maps(c=lambda S: 3 * math.sqrt(S) * (S <= 8))),
+        ("not sharp", "weight of .* only: make the scores", maps(c=lambda S: 1.0)),
+        ("without √S", "c must grow with √S", maps(c=lambda S: 10.0)),
+        ("100, without √S", "c must grow with √S", maps(c=lambda S: 100.0)),
+        ("sharp for 8 only", "sharper", maps(c=lambda S: 9 if S <= 8 else 1)),
         ("questions exchanged", "answers are exchanged", maps(write=(1, 0))),
         ("same object twice", "both heads look at the same", maps(ask=(0, 0))),
-        ("values are names", "values must be colours", maps(value=0)),
+        ("values are names", "weights are right.* values must", maps(value=0)),
+        ("names in head 1", "weights are right.* in both heads", names_in_one),
         ("keys are colours", "compare the names", maps(key=1)),
-        ("both write one half", "not every answer|tie", maps(write=(0, 0))),
+        ("both write one half", "right.* different halves", maps(write=(0, 0))),
         ("shape", r"W_q has shape \(2, 3, 6\)", transposed),
-        ("sign", "compare the names|sharper", maps(c=lambda S: -100 * math.sqrt(S))),
+        ("no question", "compare the names", maps(c=lambda S: 0.0)),
+        ("sign", "compare the names", maps(c=lambda S: -100 * math.sqrt(S))),
     ]
 ]
 MISTAKES += [
@@ -404,6 +443,7 @@ MISTAKES += [
             "the context moves",
             walk(columns=lambda v: torch.ones_like(v[:, :1])),
         ),
+        ("thin svd", "full_matrices=True", walk(full=False)),
         ("smallest dropped", "the context moves", one_dropped),
         (
             "one-hot",
@@ -416,6 +456,6 @@ ACCEPTED = {
     "5.1": [layer(), by_torch, by_loop],
     "5.2": [fused(), head_by_head, filled],
     "5.3": [pruning(), with_gates],
-    "5.4": [maps(), exchanged_twice],
+    "5.4": [maps(), maps(c=lambda S: 3 * math.sqrt(S) * math.log(S)), exchanged_twice],
     "5.5": [walk(), other_way],
 }

@@ -32,7 +32,7 @@ def heads(
 ) -> Figure:
     """Show what each head attends to and what it adds to the output.
 
-    out = Σ_h context_h W_O,h, over the heads that are on.
+    out = Σ_i C_i W_O^i, over the heads that are on.
 
     Args:
         heads: number of heads, 1, 2, 4 or 8; each is 16 / heads wide.
@@ -46,8 +46,8 @@ def heads(
         and question `predicted` and `answers` (6, 2), letters from A = 0. Counted over
         the tokens of all sequences whose two answers stand at different places:
         `before` and `first` (H,), each head's mean weight on them, `right` (2,), the
-        share of right answers to each question, and `both` (4,), the share of tokens
-        with both right, by number of heads, all on.
+        share of right answers to each question (0 if all heads are off), and `both`
+        (4,), the share of tokens with both right, by number of heads, all on.
 
     Raises:
         ValueError: an argument out of range.
@@ -75,7 +75,7 @@ def heads(
         result=result,
         fallback=_fallback(state, result),
         text=_text(state, result),
-        heights=(50, 86),
+        heights=(58, 86),
     )
 
 
@@ -156,6 +156,8 @@ def numbers_of(
     on = np.array([h + 1 not in off for h in range(heads)])
 
     def right(parts: NDArray, on: NDArray) -> NDArray:
+        if not on.any():  # zeros name no letter
+            return np.zeros((two.sum(), 2))
         best = _best(parts[:, on].sum(axis=1))
         return (best == answers)[two]  # (tokens, 2)
 
@@ -187,7 +189,7 @@ def _best(out: NDArray) -> NDArray:
 
 
 def _percent(x: float) -> str:
-    return f"{round(100 * x)} %"
+    return f"{round(100 * x) if x == 1 else min(99, round(100 * x))} %"
 
 
 def _tokens(sequence: int) -> list[str]:
@@ -201,10 +203,11 @@ def _sentence(state: dict[str, object], result: dict[str, object]) -> str:
     before, first = map(_percent, result["right"])
     one, two, *_ = map(_percent, result["both"])
     return (
-        f"{state['heads']} head{'s' * (state['heads'] > 1)}{gone}: over {SEQUENCES} "
-        f"sequences {before} of the letters before and {first} of the letters of the "
-        f"first of my shape are right. Both are right for {one} of the tokens with one "
-        f"head and for {two} with two. Every layer has 4 · 16² = 1,024 parameters."
+        f"{state['heads']} head{'s' * (state['heads'] > 1)}{gone}: {before} of the "
+        f"letters before and {first} of the letters of the first of my shape are "
+        f"right, counted over the tokens in {SEQUENCES} sequences for which these are "
+        f"two different tokens. Both are right for {one} of them with one head and for "
+        f"{two} with two. Every layer has 4 · 16² = 1,024 parameters, without biases."
     )
 
 

@@ -62,12 +62,13 @@ const mean = (H, f) => {
   return all[0].map((_, i) => sum(all.length, (j) => all[j][i]) / all.length);
 };
 const right = (H, on) => mean(H, (m, q, t) => {
+  if (!list(H, on).some((x) => x)) return [0, 0, 0]; // zeros name no letter
   const [b, f] = best(outOf(m.contributions, on, t)).map((l, i) => +(l === q.answers[t][i]));
   return [b, f, b * f];
 });
 const study = keep((H) => ({ // what no switch changes
   share: list(H, (h) => mean(H, (m, q, t) => q.places[t].map((s) => m.weights[h][t][s]))),
-  both: right(H, () => true)[2],
+  all: right(H, () => true),
 }));
 
 const compute = ({ heads, off, sequence }) => {
@@ -78,7 +79,7 @@ const compute = ({ heads, off, sequence }) => {
   return { weights, contributions, out, predicted: out.map(best),
     answers: SEQUENCES[sequence - 1].answers, right: right(heads, on).slice(0, 2),
     before: share.map((s) => s[0]), first: share.map((s) => s[1]),
-    both: NUM_HEADS.map((H) => study(H).both) };
+    both: NUM_HEADS.map((H) => study(H).all[2]) };
 };
 
 const whole = (x, most, otherwise) =>
@@ -133,7 +134,7 @@ font:1rem/1.45 var(--ab-sans,system-ui);
 --o:var(--ab-out,light-dark(#37474f,#b4c2c9));
 *{box-sizing:border-box}
 p{margin:0}
-sub{line-height:0}
+sub,sup{line-height:0}
 .h{font-weight:650}
 .hint,small,legend,.under{font-weight:400;font-size:.85rem;color:var(--soft)}
 .set,fieldset,.do{display:flex;flex-wrap:wrap;gap:.1rem 1rem;align-items:end;margin:.6rem 0}
@@ -141,8 +142,8 @@ fieldset{border:0;padding:0;min-width:0;margin:0}
 legend{padding:0}
 label{display:flex;gap:.35rem;align-items:center;min-height:1.75rem}
 input{width:1.5rem;height:1.5rem;margin:0;accent-color:var(--w)}
-.shape{margin:.2rem 0 .8rem}
 .maps{display:grid;gap:.6rem 1rem;grid-template-columns:repeat(auto-fill,minmax(min(8.1rem,46%),1fr))}
+.maps{margin-bottom:.6rem}
 .maps>div{max-width:11rem}
 .maps p:first-child{min-height:1.75rem}
 [hidden]{display:none!important}
@@ -151,31 +152,32 @@ input{width:1.5rem;height:1.5rem;margin:0;accent-color:var(--w)}
 .off label span{text-decoration:line-through;color:var(--soft)}
 svg{display:block;width:100%;height:auto;overflow:visible}
 text{fill:var(--fg);font-size:11px}
-.two{display:grid;gap:1rem 1.5rem;margin:1rem 0;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr))}
+.two{display:grid;gap:1rem;margin:1rem 0}
 table{border-collapse:collapse;font-size:.77rem;margin:0;width:100%;table-layout:fixed}
 caption{caption-side:top;text-align:left;padding:0 0 .2rem;color:var(--fg);font-size:1rem;line-height:1.4}
 td,th{padding:.12rem .1rem;text-align:right;font-weight:400;border:0;border-bottom:1px solid var(--line);
-background:none;color:inherit}
+background:none;color:inherit;white-space:nowrap;overflow-wrap:normal}
 thead th{color:var(--soft)}
 tr>:first-child{width:3.3rem}
-th:first-child{text-align:left;white-space:nowrap;color:var(--soft)}
+th:first-child{text-align:left;color:var(--soft)}
 td{background:color-mix(in srgb,var(--o) calc(var(--p,0)*1%),transparent)}
 .gone :is(td,th){color:var(--soft);background:none;text-decoration:line-through}
 .sum :is(td,th){font-weight:650;border-top:2px solid var(--o);color:var(--fg)}
 .sum .best{outline:2px solid var(--w);outline-offset:-2px}
-.say{padding:.4rem .8rem;border-left:4px solid var(--w);min-height:5.2rem}
+.say{padding:.2rem .8rem;margin:.8rem 0;border-left:4px solid var(--w);min-height:5rem}
 button{font:inherit;font-size:.9rem;padding:.25rem .8rem;min-height:2rem;color:inherit;
 background:none;border:1px solid var(--soft);border-radius:.4rem;cursor:pointer}
 :focus-visible{outline:3px solid var(--w);outline-offset:2px}
 .code{width:100%;height:12rem}
-@media (max-width:23rem){table{font-size:.66rem}tr>:first-child{width:2.6rem}}
+@media (max-width:40rem){.one{grid-column:1/-1;order:1;border:0}.say{min-height:8rem}table{font-size:.7rem}tr>:first-child{width:2.6rem}}
+@media (max-width:23rem){table{font-size:.6rem}}
 @media print{.do,.code{display:none}}}`;
 
 const show = (x, digits) => (+x.toFixed(digits) || 0).toFixed(digits).replace("-", "−");
-const percent = (x) => `${Math.round(100 * x)} %`;
+const percent = (x) => `${x < 1 ? Math.min(99, Math.round(100 * x)) : 100} %`;
 const name = (n, t) => "▲◆"[SEQUENCES[n - 1].shapes[t]] + LETTERS[SEQUENCES[n - 1].letters[t]];
 const join = (all) => [all.slice(0, -1).join(", "), all.at(-1)].filter(Boolean).join(" and ");
-const those = (all) => `head${all.length > 1 ? "s" : ""} ${join(all)}`;
+const those = (all) => all.length && `head${all.length > 1 ? "s" : ""} ${join(all)}`;
 
 const map = (weights, { sequence, token }, title) => {
   const [left, top, size] = [30, 18, 20];
@@ -219,14 +221,15 @@ const parts = (state, r, i) => {
 };
 
 const say = (s, r) => {
-  const [b, f] = r.right.map(percent);
+  const { all } = study(s.heads);
   const jobs = (share) => list(s.heads, (h) => h + 1).filter((h) => share[h - 1] > 0.5);
-  const work = [jobs(r.before), jobs(r.first)].map((all) => (all.length ? those(all) : "no head"));
-  return (s.off.length === s.heads ? "All heads are off: the output is zero. "
-    : s.heads === 1 ? `One map must serve both questions: it spreads over many tokens, and one mixture cannot say which letter answers which. `
-    : s.off.length ? `Without ${those(s.off)} the sum has lost what was written there. `
-    : `Mostly on ○: ${work[0]}. Mostly on □: ${work[1]}. `)
-    + `Over ${N} sequences, where ○ and □ are different tokens, right answers: ○ ${b}, □ ${f}.`;
+  const work = [r.before, r.first].map((share) => those(jobs(share)) || "no head");
+  const falls = r.right.map((x, i) => (x === all[i] ? "" :
+    `${"○□"[i]} ${x < all[i] ? "falls" : "rises"} from ${percent(all[i])} to ${percent(x)}`)).filter(Boolean);
+  return s.off.length === s.heads ? "All heads are off: the output is zero and names no letter."
+    : s.off.length ? `Without ${those(s.off)}, ${join(falls) || "no answer changes"}.`
+    : s.heads === 1 ? "One map serves both questions: one mixture cannot say which letter answers which."
+    : `Mostly on ○: ${work[0]}. Mostly on □: ${work[1]}.`;
 };
 
 const frame = (id) => {
@@ -235,19 +238,18 @@ const frame = (id) => {
   const box = (title, h) => `<div data-head="${h}"${h ? "" : ' class="one"'}>${title}
     <div data-at="map${h}"></div><p class="under" data-at="under${h}"></p></div>`;
   return `<p class="h">Heads divide the work</p>
-<p class="hint">Switch off a head, then try one head. Every token asks two questions: which letter stands before me
-(token 1: itself), and which letter has the first token of my shape? Trained layers answer.</p>
+<p class="hint"><b>Choose the number of heads, then switch one off.</b> Every token asks two questions: ○ which letter
+stands before me (token 1: its own), and □ which letter has the first token of my shape?</p>
 <div class="set"><fieldset><legend>Heads (both answers right)</legend>${NUM_HEADS.map((n) => radio("heads", n)).join("")}</fieldset>
 <fieldset><legend>Token that asks</legend>${list(T, (t) => radio("token", t + 1)).join("")}</fieldset>
 <button data-do="next">Another sequence</button></div>
-<p class="shape" data-at="shape"></p>
+<p class="hint" data-at="shape"></p>
+<div class="say"><p data-at="got"></p><p role="status"></p></div>
 <div class="maps">${list(9, (h) => box(h ? `<label><input type="checkbox" value="${h}"><span>Head ${h}</span></label>`
     : "<p>One head alone</p>", h)).join("")}</div>
-<p class="hint">Rows ask, columns are looked at: more colour, more weight. ○ the token before, □ the first of the same shape;
-under each map, the mean weight on them.
-The tables show what each head adds to the output, context<sub>h</sub> W<sub>O,h</sub>, and the sum.</p>
+<p class="hint">Rows ask, columns are looked at: more colour, more weight. Under each map, its weight on ○ and □, mean over ${N} sequences.
+The tables show what head i adds to the output, C<sub>i</sub> W<sub>O</sub><sup>i</sup>, and the sum.</p>
 <div class="two"><div data-at="parts0"></div><div data-at="parts1"></div></div>
-<p class="say" role="status"></p>
 <div class="do"><button data-do="copy">Copy as Python</button><button data-do="reset">Reset</button></div>
 <textarea class="code" readonly hidden aria-label="Python"></textarea>`;
 };
@@ -313,8 +315,11 @@ class Figure extends HTMLElement {
     });
     NUM_HEADS.forEach((n, i) => (this.#at(`heads${n}`).innerHTML = `${n} <small>${percent(r.both[i])}</small>`));
     list(T, (t) => (this.#at(`token${t + 1}`).textContent = name(state.sequence, t)));
-    this.#at("shape").innerHTML = `d<sub>head</sub> = d<sub>model</sub> / heads = ${D} / ${state.heads} = <b>${size}</b>.
-      Parameters: 4 · ${D}² = <b>1,024</b>, however many heads.`;
+    this.#at("shape").innerHTML = `Width of a head: d<sub>h</sub> = d / h = ${D} / ${state.heads} = <b>${size}</b>.
+      Parameters without biases: 4 · ${D}² = <b>1,024</b>, however many heads.`;
+    this.#at("got").innerHTML = `Right answers: ${state.off.length === state.heads ? "<b>none</b>"
+      : r.right.map((x, i) => `${"○□"[i]} <b>${percent(x)}</b>`).join(" &nbsp; ")}
+      <small>over ${N} sequences, where ○ and □ are different tokens</small>`;
     for (const box of this.querySelectorAll("[data-head]")) {
       const h = +box.dataset.head;
       box.hidden = h ? h > state.heads : state.heads === 1;
@@ -331,7 +336,7 @@ class Figure extends HTMLElement {
 
   // Once the reader pauses: say it, and note the state in the address.
   #settle(write) {
-    this.querySelector(".say").textContent = say(this.#state, this.result);
+    this.querySelector("[role=status]").textContent = say(this.#state, this.result);
     if (!write) return;
     const others = location.hash.slice(1).split("&")
       .filter((p) => p.includes("=") && !p.startsWith(this.#key + "="));
