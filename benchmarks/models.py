@@ -11,10 +11,11 @@ here is asserted in tests.
 
 import argparse
 import math
-import resource
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -129,12 +130,14 @@ def attention_row(device: torch.device, batch: int = 8, length: int = 1024) -> R
     }
 
 
-def translators(device: torch.device, **sizes) -> dict[str, nn.Module]:
-    """Return our Transformer and torch's at equal size."""
+KINDS = {TORCH: TorchTransformer, OURS: Transformer}
+
+
+def translators(device: torch.device, names=tuple(KINDS), **sizes) -> dict:
+    """Return our Transformer and torch's at equal size, or one of them."""
     runtime.seed_everything(0)
     config = TransformerConfig(**sizes)
-    kinds = {TORCH: TorchTransformer, OURS: Transformer}
-    return {name: kind(config).to(device) for name, kind in kinds.items()}
+    return {name: KINDS[name](config).to(device) for name in names}
 
 
 def step(model: nn.Module, source: Tensor, target: Tensor) -> Callable[[], None]:
@@ -174,11 +177,14 @@ STEPS = {
 }
 
 
-def step_row(title: str, dropout: float, device: torch.device) -> Row:
+def step_row(
+    title: str, dropout: float, device: torch.device, names=tuple(KINDS)
+) -> Row:
     """Compare one training step of the translators."""
     sizes, (batch, length, target_length, source_vocab, target_vocab) = STEPS[title]
     models = translators(
         device,
+        names,
         source_vocab=source_vocab,
         target_vocab=target_vocab,
         dropout=dropout,
@@ -205,11 +211,20 @@ def peak_memory(title: str, dropout: float, name: str) -> float:
 def added_memory(title: str, dropout: float, name: str) -> float:
     """Train one contestant; return by how many MiB the process has grown."""
     torch.ones(64, 64) @ torch.ones(64, 64)  # what the first product takes
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work = step_row(title, dropout, torch.device("cpu"))[name]
+    before = peak_resident()
+    work = step_row(title, dropout, torch.device("cpu"), (name,))[name]
     for _ in range(5):
         work()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_resident() - before
+
+
+def peak_resident() -> float:
+    """Return this process's largest resident size so far in MiB (Linux).
+
+    `resource.getrusage` would not do: a child inherits its parent's peak.
+    """
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 @torch.no_grad()
@@ -280,7 +295,7 @@ def main() -> None:
             row = measure(step_row(size, dropout, device), TORCH, options.rounds)
             report["rows"][title] = row
             show(title, row)
-            if device.type == "cpu":
+            if device.type == "cpu" and sys.platform == "linux":
                 report["memory"][title] = {
                     name: round(peak_memory(size, dropout, name)) for name in row
                 }
