@@ -91,8 +91,9 @@ def test_table_says_what_was_not_measured(stored):
         "| Transformer",
     ]
     assert rows[3].startswith("| GRU, additive attention | 28.3 | not run yet |")
-    assert "| 36.5 | 38.0 (36.0–40.0) | 35.0–37.0 | 40.0 (38.0–42.0) |" in rows[4]
-    assert rows[4].endswith("| 7.5 M | 2 | 0, 1, 2 |")
+    greedy, beam = "37.0 (35.0–39.0)", "38.0 (36.0–40.0)"
+    assert f"| 36.5 | {greedy} | {beam} | 35.0–37.0 | 0, 1, 2 |" in rows[4]
+    assert rows[4].endswith("| 7.5 M |")
 
 
 def test_table_shows_the_same_cells_in_a_notebook(stored):
@@ -111,6 +112,13 @@ def test_place_and_signatures_are_told(stored):
     assert stored.where() == "2026-01-02; cpu, torch 2"
     assert stored.where("dates") == "never; "
     assert stored.signatures() == ["detokenised: tok:13a", "words: tok:x"]
+
+
+def test_one_line_tells_the_score_or_that_there_is_none(stored):
+    assert stored.line("tatoeba-eng-cmn") == "tatoeba-eng-cmn: not run yet"
+    first, signature, where = stored.line("multi30k-de-en").split("\n")
+    assert first == "BLEU 38.0 (36.0–40.0), beam 4, seeds 0, 1, 2, 3 training pairs"
+    assert (signature, where) == ("tok:13a", stored.where())
 
 
 def test_probe_is_found_by_its_model(stored, as_user):

@@ -86,5 +86,6 @@ def test_losses_are_drawn_with_one_label_per_kind():
     runs = {"right": [[1.0] * 30, [2.0] * 30], "leaky": [[0.5] * 20]}
     letters.draw_losses(axes, runs, ["#111111", "#222222"])
     assert len(axes.lines) == 3
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "-", "--"]
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["right", "leaky"]
     assert axes.lines[1].get_ydata().tolist() == [2.0, 2.0, 2.0]

@@ -166,6 +166,8 @@ def test_lines_and_numbers_are_the_weights(visit, own):
     assert figure.locator("path[stroke-dasharray]").count() == 0
     figure.get_by_label("hand alignment").check()
     assert figure.locator("path[stroke-dasharray]").count() == 2
+    # the chosen word's is laid on a gap: it shows on a thick line, dark or light
+    assert figure.locator("path[stroke='var(--bg)']").count() == 1
     assert figure.locator(".arrows").inner_text().count("✓") == 2
 
 

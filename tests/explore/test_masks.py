@@ -204,3 +204,13 @@ def test_seven_keys_fit_on_a_phone(visit):
         "all => all.map(e => e.scrollWidth - e.clientWidth)"
     )
     assert boxes == [0, 0]
+
+
+def test_late_mask_with_no_key_left_prints_no_untrue_warning(visit):
+    given = {"attention": "encoder", "real": 0, "late": True}
+    _, figure = show(visit, "masks", given)
+    said = figure.locator(".sum")
+    assert "Too late" in said.inner_text()
+    assert "NaN" not in said.inner_text()
+    figure.get_by_label("mask after softmax").uncheck()
+    assert said.inner_text().endswith("e−∞ / (0)")

@@ -35,6 +35,26 @@ def cross(fill=-math.inf, more=0, scale=True, turned=False, dim=-1, after=False)
     return cross_attention
 
 
+def zeros_then_hidden(x, memory, lengths, W_q, W_k, W_v):
+    scores = (x @ W_q) @ (memory @ W_k).mT / math.sqrt(W_q.shape[1])
+    mask = visible(memory, lengths)
+    return scores.masked_fill(~mask, 0.0).softmax(-1) * mask @ (memory @ W_v)
+
+
+def scaled_by_width(x, memory, lengths, W_q, W_k, W_v):
+    wrong = math.sqrt(W_q.shape[1] / W_q.shape[0])
+    return cross()(x, memory, lengths, W_q * wrong, W_k, W_v)
+
+
+def swapped(x, memory, lengths, W_q, W_k, W_v):
+    return cross()(memory, x, lengths, W_q, W_k, W_v)
+
+
+def swapped_unmasked(x, memory, lengths, W_q, W_k, W_v):
+    scores = (memory @ W_q) @ (x @ W_k).mT / math.sqrt(W_q.shape[1])
+    return scores.softmax(-1) @ (x @ W_v)
+
+
 def nan_row(x, memory, lengths, W_q, W_k, W_v):
     scores = (x @ W_q) @ (memory @ W_k).mT / math.sqrt(W_q.shape[1])
     scores = scores.masked_fill(~visible(memory, lengths), -math.inf)
@@ -126,6 +146,20 @@ def no_end(sentences, pad, start, end):
     return inputs, filled(sentences, pad).long()
 
 
+def padding_for_end(sentences, pad, start, end):
+    inputs = filled([[start, *ids] for ids in sentences], pad)
+    return inputs, filled([[*ids, pad] for ids in sentences], pad)
+
+
+def padded_left(sentences, pad, start, end):
+    size = 1 + max(map(len, sentences))
+    both = [[start, *ids] for ids in sentences], [[*ids, end] for ids in sentences]
+    inputs, labels = (
+        torch.tensor([[pad] * (size - len(row)) + row for row in rows]) for rows in both
+    )
+    return inputs, labels
+
+
 def one_tensor(sentences, pad, start, end):
     return filled([[start, *ids, end] for ids in sentences], pad)
 
@@ -206,6 +240,27 @@ def without_end(step, num_beams, max_len, alpha):
     return tuple(t for t in search()(step, num_beams, max_len, alpha) if t != 0)
 
 
+def leaves_the_beam(refill):
+    """Return a beam search in which finished hypotheses give up their places."""
+
+    def beam_search(step, num_beams, max_len, alpha):
+        live, done = [((), 0.0)], []
+        for _ in range(max_len):
+            grown = []
+            for tokens, total in live:
+                for i, value in enumerate(step(tokens).tolist()):
+                    grown.append(((*tokens, i), total + value))
+            grown.sort(key=lambda h: -h[1])
+            done += [h for h in grown[:num_beams] if h[0][-1] == 0]
+            live = [h for h in grown[: None if refill else num_beams] if h[0][-1]]
+            live = live[:num_beams]
+            if not live or (refill and len(done) >= num_beams):
+                break
+        return max(done or live, key=lambda h: penalised(h, alpha))[0]
+
+    return beam_search
+
+
 def in_tensors(step, num_beams, max_len, alpha):
     """Right, written another way: a list that is sorted by total at every step."""
     live, finished = [[0.0]], []
@@ -236,7 +291,7 @@ def grams(words, n):
 
 def score(
     clip=True,
-    brevity=lambda c, r: min(1.0, math.exp(1 - r / c)),
+    brevity=lambda c, r: min(1.0, math.exp(1 - r / c)) if c else 0.0,
     mean=lambda shares: math.prod(shares) ** 0.25,
     scale=100,
     orders=4,
@@ -263,6 +318,39 @@ def score(
 def sentence_mean(hypotheses, references):
     pairs = list(zip(hypotheses, references, strict=True))
     return sum(bleu_from_definition([h], [r]) for h, r in pairs) / len(pairs)
+
+
+def share_mean(skip):
+    """Return BLEU whose p_n are means over sentences."""
+
+    def bleu(hypotheses, references):
+        shares = []
+        for n in range(1, 5):
+            each = []
+            for h, r in zip(hypotheses, references, strict=True):
+                found = grams(h, n)
+                if found or not skip:
+                    hits = (found & grams(r, n)).total()
+                    each.append(hits / max(1, found.total()))
+            shares.append(sum(each) / max(1, len(each)))
+        c, r = sum(map(len, hypotheses)), sum(map(len, references))
+        return (
+            100 * min(1.0, math.exp(1 - r / max(c, 0.01))) * math.prod(shares) ** 0.25
+        )
+
+    return bleu
+
+
+def empty_divides(hypotheses, references):
+    c, r = sum(map(len, hypotheses)), sum(map(len, references))
+    math.exp(1 - r / c)
+    return bleu_from_definition(hypotheses, references)
+
+
+def empty_is_perfect(hypotheses, references):
+    if not any(hypotheses):
+        return 100.0
+    return bleu_from_definition(hypotheses, references)
 
 
 def log_of_zero(hypotheses, references):
@@ -313,6 +401,15 @@ def each_once(a, b, score, samples):
     return wins / len(samples)
 
 
+def of_means(a, b, score, samples):
+    wins = [score(b[i].mean(0)) > score(a[i].mean(0)) for i in samples]
+    return sum(wins) / len(wins)
+
+
+def per_cent(a, b, score, samples):
+    return 100 * bootstrap()(a, b, score, samples)
+
+
 def p_value(a, b, score, samples):
     return 1 - bootstrap()(a, b, score, samples)
 
@@ -345,6 +442,10 @@ MISTAKES = [
         ("8.1", "mask without an axis", r"mask does not fit", flat_mask),
         ("8.1", "finite fill", r"a finite fill", finite_fill),
         ("8.1", "NaN for an empty sentence", r"length 0", nan_row),
+        ("8.1", "zeros, then hidden", r"comes too late", zeros_then_hidden),
+        ("8.1", "scaled by the width", r"√d of the tokens", scaled_by_width),
+        ("8.1", "roles swapped", r"swapped", swapped),
+        ("8.1", "roles swapped, no mask", r"swapped", swapped_unmasked),
         ("8.1", "detached", r"no gradient reaches the maps", detached),
         ("8.2", "end left in the inputs", r"cuts it from the longest", from_whole()),
         ("8.2", "inputs not cut", r"still hold the end mark", from_whole(False)),
@@ -352,6 +453,8 @@ MISTAKES = [
         ("8.2", "end behind padding", r"behind the padding", end_behind_padding),
         ("8.2", "no start mark", r"begin with the start mark", no_start),
         ("8.2", "no end mark", r"never learns to stop", no_end),
+        ("8.2", "padding for the end", r"padding in its place", padding_for_end),
+        ("8.2", "padded on the left", r"stands on the left", padded_left),
         ("8.2", "one tensor", r"return two tensors", one_tensor),
         ("8.2", "changed in place", r"changes the sentences", marks_added_in_place),
         ("8.3", "greedy", r"greedy search", search(width=1)),
@@ -383,6 +486,20 @@ MISTAKES = [
             search(add=torch.exp),
         ),
         ("8.3", "one child per beam", r"one child|greedy", search(per_beam=1)),
+        (
+            "8.3",
+            "alpha fixed",
+            r"alpha is fixed",
+            search(penalty=lambda n, alpha: ((5 + n) / 6) ** 0.6),
+        ),
+        (
+            "8.3",
+            "end mark not counted",
+            r"end mark is not counted",
+            search(penalty=lambda n, alpha: ((4 + n) / 6) ** alpha),
+        ),
+        ("8.3", "finished leave", r"keeps its place", leaves_the_beam(False)),
+        ("8.3", "finished are replaced", r"keeps its place", leaves_the_beam(True)),
         ("8.3", "no end mark", r"end mark is missing", without_end),
         ("8.4", "not clipped", r"not clipped", score(clip=False)),
         (
@@ -417,8 +534,12 @@ MISTAKES = [
             "8.4",
             "penalty above 1",
             r"BP = min\(1",
-            score(brevity=lambda c, r: math.exp(1 - r / c)),
+            score(brevity=lambda c, r: math.exp(1 - r / c) if c else 0.0),
         ),
+        ("8.4", "shares averaged", r"p_n is averaged", share_mean(skip=False)),
+        ("8.4", "known shares averaged", r"p_n is averaged", share_mean(skip=True)),
+        ("8.4", "empty translation divides", r"or empty", empty_divides),
+        ("8.4", "empty is perfect", r"empty translation scores 0", empty_is_perfect),
         ("8.4", "log of zero", r"log\(0\)", log_of_zero),
         ("8.4", "division by zero", r"shorter than n words", shortest_first),
         (
@@ -440,6 +561,8 @@ MISTAKES = [
             bootstrap(second=lambda rows: rows.flip(0)),
         ),
         ("8.5", "mean of scores", r"then score", mean_of_scores),
+        ("8.5", "scores of means", r"score takes their sums", of_means),
+        ("8.5", "per cent", r"this is per cent", per_cent),
         ("8.5", "each sentence once", r"counts twice", each_once),
         ("8.5", "p-value", r"p-value|roles are swapped", p_value),
     ]

@@ -97,13 +97,20 @@ def _cross_slips(x, memory, lengths, W_q, W_k, W_v) -> dict[str, Tensor]:
     allowed = _allowed(lengths, memory.shape[1])
     plain = scores.softmax(-1)
     hidden = scores.masked_fill(~allowed, -math.inf)
+    zeros = scores.masked_fill(~allowed, 0.0).softmax(-1)
+    wide = raw / math.sqrt(x.shape[-1])
     slips = {
         "the padding is not masked": plain @ v,
         "the mask comes after the softmax: the rows do not sum to 1": (
             plain.masked_fill(~allowed, 0.0) @ v
         ),
-        "hidden scores are set to 0, not to −inf": (
-            scores.masked_fill(~allowed, 0.0).softmax(-1) @ v
+        "hidden scores are set to 0, not to −inf": zeros @ v,
+        "hidden scores are set to 0, not to −inf: each adds e⁰ = 1 to the sum, and to "
+        "set the weights to 0 afterwards comes too late": (
+            zeros.masked_fill(~allowed, 0.0) @ v
+        ),
+        "the scores are divided by √d of the tokens: d_k is the size of the queries": (
+            wide.masked_fill(~allowed, -math.inf).softmax(-1).nan_to_num(0) @ v
         ),
         "the mask is turned around: it hides the words and shows the padding": (
             scores.masked_fill(allowed, -math.inf).softmax(-1).nan_to_num(0) @ v
@@ -130,6 +137,9 @@ def _cross_slips(x, memory, lengths, W_q, W_k, W_v) -> dict[str, Tensor]:
         slips["keys and values come from x: the memory is never read"] = _own(
             x, lengths, W_q, W_k, W_v
         )
+        slips["queries and keys have swapped their sources: x asks, memory answers"] = (
+            (memory @ W_q) @ (x @ W_k).mT / math.sqrt(d_k)
+        ).softmax(-1) @ (x @ W_v)
         if x.shape[1] == memory.shape[1]:
             slips["queries come from the memory and keys from x: roles swapped"] = (
                 _cross(memory, x, lengths, W_q, W_k, W_v)
@@ -176,9 +186,11 @@ def check_teacher_forcing(answer) -> None:
                 )
 
 
-def _padded(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
+def _padded(rows: Sequence[Sequence[int]], pad: int, left: bool = False) -> Tensor:
     longest = max(map(len, rows))
-    return torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
+    gaps = [[pad] * (longest - len(row)) for row in rows]
+    both = zip(rows, gaps, strict=True)
+    return torch.tensor([[*gap, *row] if left else [*row, *gap] for row, gap in both])
 
 
 def _shifted(sentences, pad, start, end) -> tuple[Tensor, Tensor]:
@@ -193,6 +205,9 @@ def _shift_slips(sentences, pad, start, end) -> tuple[dict, dict]:
     bare = _padded([list(ids) for ids in sentences], pad).long()
     column = torch.full((len(sentences), 1), end)
     blind = "the labels are the inputs: nothing is shifted, the model learns to copy"
+    left = "the padding stands on the left: put it behind the sentence"
+    inputs_left = _padded([[start, *ids] for ids in sentences], pad, left=True)
+    labels_left = _padded([[*ids, end] for ids in sentences], pad, left=True)
     return (
         {
             "the inputs still hold the end mark: there is nothing to predict after "
@@ -205,6 +220,7 @@ def _shift_slips(sentences, pad, start, end) -> tuple[dict, dict]:
             ),
             "the end mark of shorter sentences is still in the inputs: y[:, :-1] cuts "
             "it from the longest one only": whole[:, :-1],
+            left: inputs_left,
         },
         {
             blind: inputs,
@@ -213,6 +229,9 @@ def _shift_slips(sentences, pad, start, end) -> tuple[dict, dict]:
                 torch.cat((bare, column), dim=1)
             ),
             "the labels lack the end mark: the model never learns to stop": bare,
+            "the labels lack the end mark, there is padding in its place: the model "
+            "never learns to stop": _padded([[*ids, pad] for ids in sentences], pad),
+            left: labels_left,
             "the labels are shifted twice": _padded(
                 [[*list(ids)[1:], end, pad] for ids in sentences], pad
             ),
@@ -306,12 +325,19 @@ def _beam(step: Step, num_beams, max_len, alpha, **slip) -> tuple[int, ...]:
 def _name_beam(cases, wrong) -> str:
     """Find the slip that gives all these answers, or says what is wrong first."""
     _, got, right, case = wrong[0]
-    if all(g == r[:-1] for _, g, r, _ in wrong if r[-1] == END):
+    ends = [(g, r) for _, g, r, _ in wrong if r[-1] == END]
+    if ends and all(g == r[:-1] for g, r in ends):
         return f"the end mark is missing: it belongs to the hypothesis ({case})"
     slips = {
         "this is greedy search: only one beginning is kept": {"greedy": True},
         "the length penalty is not used: divide the total by ((5 + n)/6)^alpha": {
             "penalty": lambda n, alpha: 1.0
+        },
+        "alpha is fixed at 0.6: use the argument": {
+            "penalty": lambda n, alpha: length_penalty(n, 0.6)
+        },
+        "the end mark is not counted: n is the length with it": {
+            "penalty": lambda n, alpha: length_penalty(n - 1, alpha)
         },
         "the total is divided by the length, not by ((5 + n)/6)^alpha": {
             "penalty": lambda n, alpha: n
@@ -338,7 +364,37 @@ def _name_beam(cases, wrong) -> str:
     for name, slip in slips.items():
         if all(_beam(*search, **slip) == g for search, g, _, _ in cases):
             return f"{name} ({case})"
+    for refill in (False, True):
+        if all(_leaving(*search, refill) == g for search, g, _, _ in cases):
+            return (
+                "a finished hypothesis keeps its place in the beam (rule 2): here it "
+                f"leaves, and a worse one moves up ({case})"
+            )
     return f"got {got}, expected {right} ({case}): follow the four rules one by one"
+
+
+def _leaving(step: Step, num_beams, max_len, alpha, refill) -> tuple[int, ...]:
+    """Search as `attnbook.generation.beam` does: finished ones leave the beam.
+
+    With `refill` K unfinished ones go on until K have ended, else what is left of the
+    best K.
+    """
+    live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    finished: list[tuple[tuple[int, ...], float]] = []
+    for _ in range(max_len):
+        grown = [
+            ((*tokens, token), total + value)
+            for tokens, total in live
+            for token, value in enumerate(step(tokens).tolist())
+        ]
+        grown.sort(key=lambda h: h[1], reverse=True)
+        finished += [h for h in grown[:num_beams] if h[0][-1] == END]
+        rest = grown if refill else grown[:num_beams]
+        live = [h for h in rest if h[0][-1] != END][:num_beams]
+        if not live or (refill and len(finished) >= num_beams):
+            break
+    score = lambda h: h[1] / length_penalty(len(h[0]), alpha)  # noqa: E731
+    return max(finished or live, key=score)[0]
 
 
 # ---- 8.4 ----------------------------------------------------------------------------
@@ -350,8 +406,12 @@ def check_bleu(answer) -> None:
     same = [["a", "dog", "runs", "fast"]]
     short = [["a", "b", "c", "d", "e"], ["x"]], [["a", "b", "c", "d", "e"], ["y", "z"]]
     corpora = [_random_corpus(seed) for seed in range(24)]
-    corpora += [the, (same, same), short]
+    gap = [[], ["a", "b", "c", "d", "e"]], [["x", "y"], ["a", "b", "c", "d", "e"]]
+    corpora += [the, (same, same), short, gap]
     scores = [_scored(answer, *pair) for pair in corpora]
+    nothing = _scored(answer, [[]], [["a", "b"]])
+    if not math.isclose(nothing, 0.0, abs_tol=1e-9):
+        raise WrongAnswer(f"an empty translation scores 0, got {nothing:.4g}")
     right = [bleu_from_definition(*pair) for pair in corpora]
     close = [
         math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6)
@@ -391,7 +451,8 @@ def _scored(answer, hypotheses, references) -> float:
         got = answer(hypotheses, references)
     except ZeroDivisionError:
         raise WrongAnswer(
-            f"division by zero: a translation may be shorter than n words ({case})"
+            "division by zero: a translation may be shorter than n words or empty "
+            f"({case})"
         ) from None
     except ValueError as error:
         if "math domain" not in str(error) and "positive" not in str(error):
@@ -436,9 +497,14 @@ def _bleu_slips(hypotheses, references, right: float) -> dict[str, float]:
     ]
     inverse = min(1.0, math.exp(1 - written / wanted))
     own = [
-        min(1.0, math.exp(1 - len(r) / len(h)))
+        min(1.0, math.exp(1 - len(r) / len(h))) if h else 0.0
         for h, r in zip(hypotheses, references, strict=True)
     ]
+    each = [
+        [m / t if t else None for m, t in zip(*_counts([h], [r]), strict=True)]
+        for h, r in zip(hypotheses, references, strict=True)
+    ]
+    known = [[p for p in column if p is not None] for column in zip(*each, strict=True)]
     _, wide = _counts(references, references)
     recall = [m / t if t else 0.0 for m, t in zip(matches, wide, strict=True)]
     return {
@@ -463,6 +529,15 @@ def _bleu_slips(hypotheses, references, right: float) -> dict[str, float]:
         ),
         "this is the mean of the sentences' scores: add counts over the corpus "
         "first": sum(single) / len(single),
+        "each p_n is averaged over sentences: add up matches and totals, then divide": (
+            100 * brevity * math.prod(sum(c) / len(each) for c in known) ** 0.25
+        ),
+        "each p_n is averaged over the sentences that have n-grams: add up matches and "
+        "totals, then divide": (
+            100
+            * brevity
+            * math.prod(sum(c) / len(c) if c else 0.0 for c in known) ** 0.25
+        ),
         "only single words are counted": 100 * brevity * shares[0],
         "matches are divided by the reference's n-grams: that is recall": (
             100 * brevity * math.prod(recall) ** 0.25
@@ -502,9 +577,9 @@ def check_paired_bootstrap(answer) -> None:
 
 
 def _share(sums) -> float:
-    """Score a system by two sums; like BLEU it is no mean over sentences."""
+    """Score a system by two sums: no mean over sentences, and not free of scale."""
     hits, total = (float(value) for value in sums)
-    return hits / (hits + total) ** 1.5
+    return hits - 0.02 * total**2
 
 
 def _wins(a, b, samples, better=lambda x, y: y > x, other=None) -> float:
@@ -521,6 +596,11 @@ def _bootstrap_slips(a, b, samples) -> dict[str, float]:
     def sentence_mean(x, rows):
         return sum(_share(x[i]) for i in rows.tolist()) / len(rows)
 
+    size = samples.shape[1]
+    averaged = [
+        _share(b[rows].sum(0) / size) > _share(a[rows].sum(0) / size)
+        for rows in samples
+    ]
     means = [sentence_mean(b, rows) > sentence_mean(a, rows) for rows in samples]
     parts = torch.stack([samples.eq(i).any(1) for i in range(len(a))], dim=1)
     once = [
@@ -537,6 +617,13 @@ def _bootstrap_slips(a, b, samples) -> dict[str, float]:
         ),
         "scores of sentences are averaged: add the statistics first, then score": (
             sum(means) / len(means)
+        ),
+        "the means of the statistics are scored: score takes their sums": (
+            sum(averaged) / len(averaged)
+        ),
+        "this is per cent: return a share from 0 to 1": 100 * _wins(a, b, samples),
+        "this is the number of wins: divide it by the number of resamples": (
+            len(samples) * _wins(a, b, samples)
         ),
         "each system has its own sentences: take the same sample for both, that is "
         "what paired means": _wins(a, b, samples, other=samples.flip(0)),

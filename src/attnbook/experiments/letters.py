@@ -107,13 +107,13 @@ def draw_losses(axes, runs: dict[str, list[list[float]]], colours: Sequence[str]
     Args:
         axes: matplotlib axes.
         runs: name of a kind → losses of each seed.
-        colours: one per kind; kinds after the first are dashed.
+        colours: one per kind; lines are whole, dashed, dotted.
     """
     for kind, (name, seeds) in enumerate(runs.items()):
-        style = {"color": colours[kind], "ls": "--" if kind else "-"}
+        style = {"color": colours[kind], "ls": ("-", "--", ":")[kind % 3]}
         for number, losses in enumerate(seeds):
             smooth = torch.tensor(losses).unfold(0, 10, 10).mean(dim=1)
             label = None if number else name
             axes.plot(range(5, len(losses), 10), smooth, label=label, **style)
     axes.set(xlabel="step", ylabel="training loss (nats)", ylim=(0, 2.5))
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(0.22, 1))  # in view on a phone

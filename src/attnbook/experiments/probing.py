@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from attnbook import bleu, generation, runtime, tracing
 from attnbook.batching import pad
 from attnbook.experiments import translation
+from attnbook.experiments.captions import CAPTIONS
 from attnbook.models import Transformer
 from attnbook.tokenizers import END, START, join_words, split_words, until_end
 
@@ -196,16 +197,25 @@ def measure_lesions(
         batch_size: sentences translated at once.
 
     Returns:
-        One record per lesion: what was removed, BLEU with interval, mean length.
+        One record per lesion: what was removed, BLEU with interval, mean length, and
+        what becomes of the first of our own captions ("samples"): the test sentences
+        may not be passed on.
     """
     source_ids = {word: i for i, word in enumerate(vocabularies[0])}
     sources = [[source_ids.get(w, 1) for w in split_words(s, "de")] for s, _ in pairs]
     references = [" ".join(split_words(t, "en")) for _, t in pairs]
+    own = [
+        [source_ids.get(w, 1) for w in split_words(s, "de")] for s, _ in CAPTIONS[:3]
+    ]
     records = []
     for removed, (change, harm) in lesions().items():
         with harm(model):
             outputs = _translated(model, change(sources), max_len, batch_size)
-        words = [[vocabularies[1][i] for i in until_end(ids)] for ids in outputs]
+            shown = _translated(model, change(own), max_len, batch_size)
+        words, samples = (
+            [[vocabularies[1][i] for i in until_end(ids)] for ids in written]
+            for written in (outputs, shown)
+        )
         texts = [" ".join(sentence) for sentence in words]
         score = bleu.corpus_bleu(texts, references, "none")
         records.append(
@@ -215,7 +225,7 @@ def measure_lesions(
                 "low": score.low,
                 "high": score.high,
                 "mean_length": sum(map(len, words)) / len(words),
-                "samples": [join_words(sentence) for sentence in words[:3]],
+                "samples": [join_words(sentence) for sentence in samples],
             }
         )
         print(f"  without {removed}: {score}", flush=True)

@@ -92,12 +92,15 @@ select{min-width:2rem}
 [aria-current=true]{font-weight:700;background:color-mix(in srgb,var(--w) 20%,transparent);border-color:var(--w)}
 svg{width:100%;height:100%}
 path{fill:none;vector-effect:non-scaling-stroke}
-.box{overflow-x:auto;max-width:100%}
+.box{overflow-x:auto;max-width:100%;
+background:linear-gradient(270deg,var(--bg) 35%,transparent) 100% 0/3rem 100% no-repeat local,
+linear-gradient(270deg,var(--soft),transparent) 100% 0/1rem 100% no-repeat}
 table{border-spacing:1px;border-collapse:separate;margin:0;width:auto;font-size:.75rem}
-th,td{padding:0 .15rem;height:1.8rem;border:0;text-align:right;background:none;color:inherit;font-weight:400}
+th,td{padding:0 .15rem;height:1.8rem;border:0;text-align:right;vertical-align:middle;background:none;color:inherit;font-weight:400}
 .map thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;height:auto;padding:.3rem 0}
 .map td{width:1.4rem;min-width:1.4rem;text-align:center;background:color-mix(in srgb,var(--w) var(--p),transparent)}
 .map tbody th,.map button{font-size:.85rem;white-space:nowrap}
+.map tbody th{position:sticky;left:0;background:var(--bg)}
 [data-best]{font-weight:700}
 [data-hand]{outline:2px dashed var(--s);outline-offset:-2px}
 :focus-visible{outline:3px solid var(--fg);outline-offset:-2px}
@@ -131,8 +134,8 @@ const arrows = (s, r) => {
 <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">${
   r.best.map((from, t) => line(t, from, "soft", 1, 'stroke-opacity=".5"')).join("")}${
   row.map((w, i) => (w < 0.02 ? "" : line(s.word, i, "w", (1 + 11 * w).toFixed(1)))).join("")}${s.hand
-  ? hand.filter(([t]) => t < r.best.length).map(([t, from]) => line(t, from, "s",
-    t === s.word ? 3 : 1.3, 'stroke-dasharray="5 4"')).join("") : ""}</svg>
+  ? hand.filter(([t]) => t < r.best.length).map(([t, from]) => (t === s.word ? line(t, from, "bg", 3.6) : "")
+    + line(t, from, "s", t === s.word ? 2.4 : 1.3, 'stroke-dasharray="5 4"')).join("") : ""}</svg>
 <div class="col" role="group" aria-label="Output words">${r.best.map((_, t) =>
   `<div>${button(s, target[t], t)}${mark(s, r, t)}</div>`).join("")}</div></div>`;
 };
@@ -174,7 +177,7 @@ ${list("layer", "Decoder layer", pairs[0].weights.map((_, i) => `${i + 1}`))}</d
 <div class="do"><button data-step="-1">‹ Back</button><button data-step="1">Next ›</button></div>
 <p class="sum" aria-hidden="true"></p><p class="live" role="status"></p>
 <p class="hint">Thick lines and numbers: weights of the chosen word on the source words, mean of all heads;
-thin: the largest weight of each other word. Heat map: percent, from 5 up. Model: ${safe(model)}.</p>
+thin: the largest weight of each other word. Heat map: percent, from 5 up; scroll it sideways where a shadow is. Model: ${safe(model)}.</p>
 <details><summary>All weights as a table</summary><div class="all"></div></details>
 <div class="do"><button data-do="copy">Copy as Python</button><button data-do="reset">Reset</button></div>
 <textarea class="code" readonly hidden aria-label="Python"></textarea>`;

@@ -1,5 +1,5 @@
 // E7, chapter 8: which keys a query may see, and when the mask must act. <ax-masks>
-(() => { 
+(() => {
 const TAG = "ax-masks";
 const KEY = "e4";
 const SOURCE = "er malt hier oft Boote und Ufer".split(" ");
@@ -130,16 +130,16 @@ border-radius:.3rem;min-height:1.8rem;box-sizing:border-box}
 table{border-spacing:1px;border-collapse:separate;width:auto;font-size:.75rem}
 caption{caption-side:top;text-align:left;padding:0;color:var(--fg);font-size:.9rem}
 caption b{border-bottom:3px solid var(--c)}
-th,td{padding:0 .1rem;height:1.9rem;border:0;text-align:right;background:none;color:inherit;font-weight:400}
+th,td{padding:0 .1rem;height:1.9rem;border:0;text-align:right;vertical-align:middle;background:none;color:inherit;font-weight:400}
 th{font-size:.7rem}
 thead th{text-align:center}
 [data-on]>*{font-weight:700}
-td{position:relative;min-width:1.75rem}
+td{min-width:1.75rem}
 [data-c]{cursor:pointer;background:color-mix(in srgb,var(--c) var(--p),transparent)}
 [data-no]{background:repeating-linear-gradient(45deg,transparent 0 5px,var(--line) 5px 6px);color:var(--soft)}
 [aria-selected=true]{outline:2px solid var(--c);outline-offset:-2px}
 :focus-visible{outline:3px solid var(--fg);outline-offset:-2px}
-[data-changed]:after{content:"●";position:absolute;top:0;right:1px;font-size:.5rem;line-height:1;color:var(--s)}
+[data-changed]{box-shadow:inset 0 -4px var(--s)}
 u,[data-off]{text-decoration:underline wavy var(--s);text-underline-offset:.2em}
 .sum{margin:.8rem 0;padding:.3rem .8rem;min-height:6.5rem;border-left:4px solid var(--w)}
 sub,sup{line-height:0}
@@ -161,9 +161,9 @@ const origin = (s, r) => {
   const yes = r.allowed[i][j];
   const exp = r.scores[i].map((x, k) => `e<sup>${r.allowed[i][k] || s.late ? `${x}`.replace("-", "−") : "−∞"}</sup>`);
   const terms = exp.map((text, k) => (r.allowed[i][k] ? text : s.late ? `<u>${text}</u>` : ""))
-    .filter(Boolean).join(" + ") || 0;
-  return `weight<sub>${i + 1},${j + 1}</sub> = ${exp[j]} / (${terms})${
-    yes ? " = " + show(r.weights[i][j], 3) : s.late ? ", then set to 0" : terms && " = 0 exactly"}`;
+    .filter(Boolean).join(" + ");
+  return `weight<sub>${i + 1},${j + 1}</sub> = ${exp[j]} / (${terms || 0})${
+    yes ? " = " + show(r.weights[i][j], 3) : s.late ? ", then set to 0" : terms ? " = 0 exactly" : ""}`;
 };
 
 const say = (s, r) => {
@@ -172,7 +172,7 @@ const say = (s, r) => {
   const seen = keys.filter((_, k) => r.allowed[i][k]);
   const pads = sum(r.weights[i].slice(s.real));
   const cause = r.allowed.some((row) => row.includes(false));
-  const more = !seen.length
+  const more = !seen.length && !s.late
     ? `No key is left: here its weights are 0. A plain softmax gives 0/0 = NaN, and −10⁹ instead of −∞ gives each key, hidden or not, 1/${n} = ${show(1 / n, 3)}.`
     : s.late && cause
     ? `Too late: <u>hidden keys</u> still count in the sum. ${s.raised
@@ -182,7 +182,7 @@ const say = (s, r) => {
     ? "Not causal: each word sees the next one, which it should predict."
     : pads ? `${show(pads, 2)} of its weight goes to padding.`
     : s.causal && s.attention !== "decoder"
-    ? "All keys are known from the start: no future to hide."
+    ? `All keys are known from the start: no future to hide.${n > queries.length ? " The last query lies on the last key." : ""}`
     : queries[i] === "pad" ? "It is padding itself: its output is never used."
     : cause ? "Hidden keys get exactly 0; the others share the whole 1." : "";
   return `Query ${i + 1}, “${queries[i]}”, may attend to ${seen.length} of ${n} keys; its weights sum to ${show(r.sums[i], 2)}. ${more}`;
@@ -218,8 +218,8 @@ const FRAME = `<p><b>Masks: who may attend to whom</b></p>
 <div class="set">${box("late", "mask after softmax (wrong)")}${box("raised", "raise hidden scores by 2")}</div>
 <div class="two"></div>
 <p class="sum" aria-hidden="true"></p><p class="live" role="status"></p>
-<p class="hint">0: no prefix or window. Hatched: hidden. ● changed. True = may attend, here and in F.scaled_dot_product_attention;
-nn.MultiheadAttention wants the opposite.</p>
+<p class="hint">Prefix: first keys that causal leaves open to all. Window: hides keys that far away and more. 0: none.
+Hatched: hidden. Bar: changed. True = may attend; nn.MultiheadAttention wants the opposite.</p>
 <div class="do"><button data-do="copy">Copy as Python</button><button data-do="reset">Reset</button></div>
 <textarea class="code" readonly hidden aria-label="Python"></textarea>`;
 
