@@ -87,8 +87,6 @@ def test_command_writes_one_file_per_seed(tmp_path):
     ("tag", "printed"),
     [
         ("-patch2", "| 2 × 2 patches, 400 steps | 97.6 % |"),
-        ("-patch2-moved", "1,500 steps of 32 | 96.5 % |"),
-        ("-moved", "| 4 × 4 patches, moved, 800 steps | 98.8 % |"),
         ("", "| 4 × 4 patches, 400 steps | 98.9 % |"),
         ("-warmup40", "40 of warm-up instead of 100 | 97.2 % |"),
     ],

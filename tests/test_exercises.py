@@ -54,6 +54,14 @@ def test_stub_is_not_an_error(exercise):
     assert check(exercise, stub).state == "open"
 
 
+def test_pytorchs_own_not_implemented_is_shown_and_is_no_stub():
+    def answer(*args):
+        raise NotImplementedError("\"im2col_cpu\" not implemented for 'Long'")
+
+    with pytest.raises(NotImplementedError, match="im2col"):
+        check("2.1", answer)
+
+
 @pytest.mark.parametrize(
     ("exercise", "message"),
     [

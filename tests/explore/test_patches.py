@@ -14,7 +14,7 @@ from attnbook.models import patchify
 
 INDEX = {0: 0, 2: 50, 7: 27}  # where scikit-learn has them
 CASES = [
-    {"digit": digit, "size": size, "token": (8 // size) ** 2, "shuffled": shuffled}
+    {"digit": digit, "size": size, "token": (8 // size) ** 2 - 1, "shuffled": shuffled}
     for digit, size, shuffled in itertools.product(DIGITS, SIZES, [False, True])
 ]
 
@@ -31,7 +31,7 @@ def test_digits_are_scikit_learns():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_tokens_are_those_of_patchify(size):
-    r = explore.patches(size=size, token=1).result
+    r = explore.patches(size=size, token=0).result
     image = torch.from_numpy(r["image"]).float()[None]
     np.testing.assert_array_equal(r["tokens"], patchify(image, size)[0])
     assert r["tokens"].size == 64
@@ -42,7 +42,7 @@ def test_tokens_are_those_of_patchify(size):
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_shuffled_row_holds_the_same_tokens_elsewhere(size):
     rows = [
-        explore.patches(size=size, token=1, shuffled=s).result for s in (False, True)
+        explore.patches(size=size, token=0, shuffled=s).result for s in (False, True)
     ]
     order = rows[1]["order"]
     assert (order != rows[0]["order"]).all()  # no token stays
@@ -58,11 +58,11 @@ def test_one_token_cannot_be_shuffled():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_pooled_is_attention_then_the_mean_in_any_order(size):
-    x = explore.patches(size=size, token=1).result["tokens"] / 16
+    x = explore.patches(size=size, token=0).result["tokens"] / 16
     x = torch.from_numpy(x)[None]
     context = F.scaled_dot_product_attention(x, x, x)
     for shuffled in (False, True):
-        pooled = explore.patches(size=size, token=1, shuffled=shuffled).result["pooled"]
+        pooled = explore.patches(size=size, token=0, shuffled=shuffled).result["pooled"]
         np.testing.assert_allclose(pooled, context[0].mean(0), rtol=0, atol=1e-12)
 
 
@@ -72,8 +72,8 @@ def test_pooled_is_attention_then_the_mean_in_any_order(size):
         ({"digit": 3}, r"digit must be 0, 2 or 7, got 3"),
         ({"size": 3}, r"size must be 1, 2, 4 or 8, got 3"),
         ({"size": 0}, r"size .* got 0"),
-        ({"token": 17}, r"token .* from 1 to 16 for patches of 2 × 2, got 17"),
-        ({"token": 0}, r"token .* got 0"),
+        ({"token": 16}, r"token .* from 0 to 15 for patches of 2 × 2, got 16"),
+        ({"token": -1}, r"token .* got -1"),
         ({"token": 1.5}, r"token .* got 1.5"),
     ],
 )
@@ -85,7 +85,7 @@ def test_bad_argument_is_named(given, message, as_user):
 def test_fallback_shows_the_numbers_of_the_state():
     html = explore.patches().html
     assert "16 tokens of width 4 and 256 pairs of query and key" in html
-    assert "Token 2 stands in row 1, column 2: (5, 13, 13, 15)" in html
+    assert "Token 1 stands in row 0, column 1: (5, 13, 13, 15)" in html
     assert "(0.332, 0.266, 0.355, 0.309), in any order" in html
 
 
@@ -101,12 +101,12 @@ def test_copied_python_prints_what_attention_pools():
 
 
 def test_state_is_read_from_the_address():
-    base = {"digit": 0, "size": 2, "token": 16, "shuffled": True}
-    hashes = ["#e7=d:7,p:4,t:3,s:0", "#e7=d:3,p:3,t:17,s:2", "#e7=p:4,t:0"]
+    base = {"digit": 0, "size": 2, "token": 15, "shuffled": True}
+    hashes = ["#e7=d:7,p:4,t:0,s:0", "#e7=d:3,p:3,t:16,s:2", "#e7=p:4,t:4"]
     assert node("patches", hashes=hashes, base=base)["states"] == [
-        {"digit": 7, "size": 4, "token": 3, "shuffled": False},
+        {"digit": 7, "size": 4, "token": 0, "shuffled": False},
         base,
-        base | {"size": 4, "token": 4},
+        base | {"size": 4, "token": 3},
     ]
 
 
@@ -116,8 +116,8 @@ def test_arrow_keys_choose_a_token_and_show_its_numbers(visit):
     chosen.focus()
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
         page.keyboard.press(key)
-    assert get(figure, "state")["token"] == 3
-    assert chosen.get_attribute("aria-label") == "token 3 at place 3"
+    assert get(figure, "state")["token"] == 2
+    assert chosen.get_attribute("aria-label") == "token 2 at place 2"
     assert chosen.evaluate("e => e === document.activeElement")
     tokens = explore.patches().result["tokens"]
     numbers = figure.locator("[data-at=flat] span").all_inner_texts()
@@ -125,7 +125,7 @@ def test_arrow_keys_choose_a_token_and_show_its_numbers(visit):
     assert figure.locator("[data-at=image] text").all_text_contents() == numbers
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
-    assert get(figure, "state")["token"] == 1  # there is none before the first
+    assert get(figure, "state")["token"] == 0  # there is none before the first
 
 
 def test_shuffle_shows_where_the_token_went(visit):
@@ -133,9 +133,9 @@ def test_shuffle_shows_where_the_token_went(visit):
     figure.get_by_label("Shuffle").check()
     r = explore.patches(shuffled=True).result
     agrees(get(figure, "result"), r)
-    place = r["order"].tolist().index(1) + 1
+    place = r["order"].tolist().index(1)
     chosen = figure.locator(".line [aria-selected=true]")
-    assert chosen.get_attribute("aria-label") == f"token 2 at place {place}"
+    assert chosen.get_attribute("aria-label") == f"token 1 at place {place}"
     said = figure.get_by_role("status")
     page.wait_for_function(
         "([e, words]) => e.innerText.includes(words)",
@@ -149,9 +149,9 @@ def test_shuffle_shows_where_the_token_went(visit):
 
 
 def test_other_size_keeps_the_place(visit):
-    _, figure = show(visit, "patches", {"token": 7})  # row 2, column 3
+    _, figure = show(visit, "patches", {"token": 6})  # row 1, column 2
     slider = figure.get_by_label("Side of a patch")
-    for key, token, n in (("ArrowRight", 2, 4), ("ArrowRight", 1, 1), ("Home", 1, 64)):
+    for key, token, n in (("ArrowRight", 1, 4), ("ArrowRight", 0, 1), ("Home", 0, 64)):
         slider.press(key)
         assert get(figure, "state")["token"] == token
         assert figure.locator(".line [role=option]").count() == n
@@ -164,6 +164,6 @@ def test_click_on_the_image_chooses_the_patch(visit):
     size = figure.locator("[data-at=image] svg").bounding_box()["width"]
     corner = {"x": 0.9 * size, "y": 0.1 * size}
     figure.locator("[data-at=image] svg").click(position=corner)
-    assert get(figure, "state")["token"] == 4
+    assert get(figure, "state")["token"] == 3
     figure.locator("[data-at=again] svg").click(position=corner)
-    assert get(figure, "state")["token"] == shuffle(16)[3] + 1
+    assert get(figure, "state")["token"] == shuffle(16)[3]

@@ -33,6 +33,14 @@ def by_variance(x, gain, shift):
     return gain * (x - mean) / (variance + 1e-5) + shift
 
 
+def ready_made(x, gain, shift):
+    return F.layer_norm(x, x.shape[-1:], gain, shift, 1e-5)
+
+
+def ready_made_module(x, gain, shift):
+    return torch.nn.LayerNorm(x.shape[-1], elementwise_affine=False)(x) * gain + shift
+
+
 def detached(x, gain, shift):
     mean = x.detach().mean(-1, keepdim=True)
     variance = x.detach().var(-1, keepdim=True, correction=0)
@@ -210,6 +218,28 @@ def cut_through_numpy(images, size):
     return torch.tensor(good_cut(images.detach(), size).numpy())
 
 
+def cut_unfolded(images, size):
+    return F.unfold(images[:, None], size, stride=size).mT
+
+
+def join_folded(patches, height, width):
+    size = round(patches.shape[-1] ** 0.5)
+    image = F.fold(patches.mT, (height, width), size, stride=size)
+    return image[:, 0]
+
+
+def cut_unfolded_as_float(images, size):
+    return cut_unfolded(images * 1.0, size).to(images.dtype)
+
+
+def join_folded_as_float(patches, height, width):
+    return join_folded(patches * 1.0, height, width).to(patches.dtype)
+
+
+def empty(*arguments):
+    raise NotImplementedError("Exercise 7.3")
+
+
 def join_as_runs(patches, height, width):
     return patches.reshape(-1, height, width)
 
@@ -274,6 +304,12 @@ def summed_pair(counts):
     return divmod(int(both.argmax()), len(counts))
 
 
+def largest_share(counts):
+    shares = counts / counts.sum(1, keepdim=True)
+    shares.fill_diagonal_(0)
+    return divmod(int(shares.argmax()), len(counts))
+
+
 def spoilt(counts):
     counts.fill_diagonal_(0)
     return reading(counts)
@@ -293,6 +329,9 @@ MISTAKES = [
         ("7.1", "no eps", "NaN|eps is missing", norm(eps=0)),
         ("7.1", "over positions", "positions|tokens", norm(axis=-2)),
         ("7.1", "over the batch", "batch|tokens|whole tensor", norm(axis=0)),
+        ("7.1", "over a sequence", "of a sequence", norm(axis=(1, 2))),
+        ("7.1", "F.layer_norm", "own layer_norm", ready_made),
+        ("7.1", "nn.LayerNorm", "own layer_norm", ready_made_module),
         ("7.1", "mean kept", "mean is not subtracted", norm(centre=False)),
         ("7.1", "RMSNorm", "RMSNorm", root_mean_square),
         ("7.1", "divided by the variance", "take its root", by_variance),
@@ -335,6 +374,12 @@ MISTAKES = [
         ("7.3", "tiles turned", "rows and columns", (good_cut, join_turned)),
         ("7.3", "square only", "shape", (good_cut, join_as_square)),
         ("7.3", "one function", "both functions", good_cut),
+        ("7.3", "no second", "to_image is not written", (good_cut, empty)),
+        ("7.3", "no first", "to_patches is not written", (empty, good_join)),
+        ("7.3", "exchanged", "exchanged", (good_join, good_cut)),
+        ("7.3", "arguments", "must take", (lambda images: images, good_join)),
+        ("7.3", "unfold", "to_patches.*int64", (cut_unfolded, join_folded)),
+        ("7.3", "fold", "to_image.*int64", (good_cut, join_folded)),
         ("7.4", "one wrong", "3 of the 4", statements(C=True)),
         ("7.4", "words", "True or False", statements(A="yes")),
         ("7.4", "a key is missing", "keys", {"A": True}),
@@ -375,7 +420,13 @@ MISTAKES = [
             "both directions",
             reading_with(confused=summed_pair),
         ),
-        ("7.5", "in place", "in place", spoilt),
+        (
+            "7.5",
+            "share of a row",
+            "share of a row",
+            reading_with(confused=largest_share),
+        ),
+        ("7.5", "in place", "clone", spoilt),
         (
             "7.5",
             "error rate",
@@ -388,7 +439,11 @@ MISTAKES = [
 ACCEPTED = {
     "7.1": [norm(), by_moments, by_loops],
     "7.2": [layer(good_pre, good_post), by_steps],
-    "7.3": [(good_cut, good_join), [cut_by_slices, join_by_slices]],
+    "7.3": [
+        (good_cut, good_join),
+        [cut_by_slices, join_by_slices],
+        (cut_unfolded_as_float, join_folded_as_float),
+    ],
     "7.4": [statements(), lambda: statements()],
     "7.5": [reading, reading_by_loops],
 }

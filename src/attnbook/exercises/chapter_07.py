@@ -4,13 +4,16 @@ The two layers of exercise 7.2 are compared with PyTorch's own; the numbers of 7
 7.5 come from small cases worked out in the chapter's solutions.
 """
 
+import inspect
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from attnbook.exercises import WrongAnswer, expect_equal
+from attnbook.exercises import WrongAnswer, expect_equal, is_stub
 
 NORM_CASES = [(2, 3, 5), (1, 4, 7), (5,), (2, 3, 4, 6), (3, 2, 2), (4, 4, 4)]
 LAYER_CASES = [(2, 5, 4), (1, 3, 6), (3, 1, 4), (2, 4, 4)]
@@ -54,6 +57,25 @@ def check_layer_norm(answer) -> None:
             "the values are right and the gradient is not: mean and variance depend on "
             "x, so they must not be detached"
         )
+    with _Called() as called:
+        answer(x, gain, shift)
+    if used := called.names & {"layer_norm", "native_layer_norm", "group_norm"}:
+        raise WrongAnswer(
+            f"the values are right, but this calls PyTorch's own {min(used)}: write "
+            "the mean, the variance and the root yourself"
+        )
+
+
+class _Called(TorchFunctionMode):
+    """Collects the names of the PyTorch functions that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
 
 
 def _compare_norm(answer, x: Tensor, gain: Tensor, shift: Tensor, case: str) -> None:
@@ -110,31 +132,75 @@ def _compare_layer(answer, norm_first: bool, seed: int, shape: tuple) -> None:
 
 
 def check_patches(answer) -> None:
-    """Compare `patchify` and `unpatchify`, handed over as a pair."""
+    """Compare `to_patches` and `to_image`, handed over as a pair."""
     if callable(answer):
         answer(torch.zeros(1, 2, 2), 1)  # the stub says so itself
     if not (isinstance(answer, tuple | list) and len(answer) == 2):
-        raise WrongAnswer("hand over both functions: (patchify, unpatchify)")
+        raise WrongAnswer("hand over both functions: (to_patches, to_image)")
     cut, join = answer
+    _require_both(cut, join)
     for seed, (shape, size) in enumerate(PATCH_CASES):
         images = _draws(seed)(*shape)
         case = f"images {shape}, size {size}"
-        got = _call(cut, (images, size), f"patchify, {case}")
+        got = _call(cut, (images, size), f"to_patches, {case}")
         wanted = _patchify(images, size)
         slips = _patch_slips(images, size)
-        expect_equal(got, wanted, slips, what="patchify", case=case)
-        back = _call(join, (wanted, *shape[1:]), f"unpatchify, {case}")
+        expect_equal(got, wanted, slips, what="to_patches", case=case)
+        back = _call(join, (wanted, *shape[1:]), f"to_image, {case}")
         expect_equal(
-            back, images, _join_slips(wanted, *shape[1:]), what="unpatchify", case=case
+            back, images, _join_slips(wanted, *shape[1:]), what="to_image", case=case
         )
     integers = torch.arange(32).view(2, 4, 4)
-    got = _call(cut, (integers, 2), "whole numbers")
-    expect_equal(got, _patchify(integers, 2), what="patchify of whole numbers")
+    wanted = _patchify(integers, 2)
+    got = _call(cut, (integers, 2), "to_patches, images of whole numbers, int64")
+    expect_equal(got, wanted, what="to_patches of whole numbers")
+    got = _call(join, (wanted, 4, 4), "to_image, tokens of whole numbers, int64")
+    expect_equal(got, integers, what="to_image of whole numbers")
     turned = _draws(3)(2, 6, 4).mT  # not contiguous
     got = _call(cut, (turned, 2), "images that are a transposed view")
-    expect_equal(got, _patchify(turned, 2), what="patchify of a transposed view")
+    expect_equal(got, _patchify(turned, 2), what="to_patches of a transposed view")
     leaf = _draws(4)(1, 4, 4).requires_grad_()
     _require_gradients(cut(leaf, 2), {"the images": leaf})
+
+
+def _require_both(cut: Callable, join: Callable) -> None:
+    """Check that both functions are written and stand in their order."""
+    image, tokens = torch.zeros(1, 2, 2), torch.zeros(1, 4, 1)
+    empty = []
+    for name, function, inputs in (
+        ("to_patches", cut, (image, 1)),
+        ("to_image", join, (tokens, 2, 2)),
+    ):
+        try:
+            function(*inputs)
+        except NotImplementedError as error:
+            if is_stub(error):
+                empty.append(name)
+        except Exception:
+            pass  # its own case will name it
+    if len(empty) == 2:
+        raise NotImplementedError
+    if empty:
+        raise WrongAnswer(f"{empty[0]} is not written yet: write both functions")
+    if _takes(cut, 3) and _takes(join, 2) and not _takes(cut, 2):
+        raise WrongAnswer("the two are exchanged: hand over (to_patches, to_image)")
+    for name, function, takes in (
+        ("to_patches", cut, ("images", "size")),
+        ("to_image", join, ("patches", "height", "width")),
+    ):
+        if not _takes(function, len(takes)):
+            raise WrongAnswer(f"{name} must take {', '.join(takes)}")
+
+
+def _takes(function, count: int) -> bool:
+    """Tell whether a function can be called with so many arguments."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True
 
 
 def check_batch_norm(answer) -> None:
@@ -160,9 +226,12 @@ def check_confusion(answer) -> None:
     tables = [torch.randint(0, most, (n, n), generator=draw) for n, most in sizes]
     tables = [table + torch.eye(len(table), dtype=torch.int64) for table in tables]
     never = torch.tensor([[4, 0, 1], [2, 0, 3], [1, 0, 6]])  # class 1: never predicted
-    tables += [_one_peak(table) for table in tables] + [never]
-    for counts in tables:
-        counts = _one_peak(counts) if counts is not never else counts
+    # the largest count, the largest share of a row, the largest sum of both directions
+    # and the largest of all stand at four places
+    apart = torch.tensor([[20, 5, 4], [1, 3, 2], [4, 0, 10]])
+    tables = [_one_peak(table) for table in tables]
+    tables += [_one_peak(table) for table in tables]
+    for counts in (apart, *tables, never):
         _compare_reading(answer, counts)
 
 
@@ -262,6 +331,12 @@ def _expect_pair(value, counts: Tensor, case: str) -> None:
             "confused names an entry of the diagonal: those are the right answers. "
             f"Look off the diagonal ({case})"
         )
+    shares = off / counts.sum(1, keepdim=True)
+    if (true, predicted) == divmod(int(shares.argmax()), len(counts)):
+        raise WrongAnswer(
+            "confused is the largest share of a row: give the largest count, the pair "
+            f"with the most wrong images ({case})"
+        )
     both = off + off.mT
     pair = divmod(int(both.argmax()), len(counts))
     if (true, predicted) in (pair, pair[::-1]):
@@ -330,10 +405,14 @@ def _norm_slips(x: Tensor, gain: Tensor, shift: Tensor) -> dict[str, Tensor]:
     for axes, text in (
         (tuple(range(x.dim())), "mean and variance are taken over the whole tensor"),
         (tuple(range(x.dim() - 1)), "mean and variance are taken over the tokens"),
+        (
+            tuple(range(1, x.dim())),
+            "mean and variance are taken over all tokens of a sequence",
+        ),
         ((0,), "mean and variance are taken over the batch: that is BatchNorm's way"),
         ((-2,), "mean and variance are taken over the positions, axis −2"),
     ):
-        if x.dim() > 1:
+        if x.dim() > 1 and axes != (x.dim() - 1,):
             middle = x - x.mean(axes, keepdim=True)
             spread = middle.square().mean(axes, keepdim=True)
             value = middle / (spread + 1e-5).sqrt() * gain + shift
@@ -532,9 +611,9 @@ def _call(answer, inputs: tuple, case: str = ""):
     before = [t.clone() if isinstance(t, Tensor) else None for t in inputs]
     try:
         got = answer(*inputs)
-    except NotImplementedError:
-        raise
     except RuntimeError as error:
+        if isinstance(error, NotImplementedError) and is_stub(error):
+            raise
         first = str(error).partition("\n")[0]
         where = f" ({case})" if case else ""
         advice = ""
@@ -542,11 +621,14 @@ def _call(answer, inputs: tuple, case: str = ""):
             advice = "use .reshape or .flatten after a transpose, not .view. "
         elif "in-place" in first or "inplace" in first:
             advice = "write x = x + …, not x += …. "
+        elif "not implemented for" in first:
+            advice = "this function of PyTorch does not take whole numbers. "
         raise WrongAnswer(f"{advice}PyTorch says: {first}{where}") from None
     for tensor, copy in zip(inputs, before, strict=True):
         if copy is not None and not torch.equal(tensor, copy):
             raise WrongAnswer(
-                "the function changes its input in place: write x = x + …, not x += …"
+                "the function changes its input in place: write x = x + …, not x += …, "
+                "or work on a copy, x.clone()"
             )
     if got is None:
         raise WrongAnswer("got None: is the return missing?")

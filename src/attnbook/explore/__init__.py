@@ -16,7 +16,7 @@ address, where a second figure of a kind on a page is `e2-2`, `e5-2`, …:
                          step from 0, scaled, causal, chosen cell, changed matrices
     <ax-heads>           #e6=h:2,o:1_2,x:1,t:6
                          heads, heads switched off, sequence and token from 1
-    <ax-positions>       #e8=s:rope,i:9,j:4,d:50,p:1,b:10000,v:half,h:1
+    <ax-positions>       #e8=s:rope,i:9,j:4,d:50,p:1,b:10000,v:pairs,h:1
                          scheme, positions, shift, pair, base, style, head
     <ax-patches>         #e7=d:0,p:2,t:2,s:0   digit, side, token from 1, shuffled
     <ax-alignment>       #e9=pair:1,layer:2,word:3,map:true,hand:true,read:true

@@ -22,20 +22,20 @@ SIZES = (1, 2, 4, 8)
 
 
 def patches(
-    digit: int = 0, size: int = 2, token: int = 2, shuffled: bool = False
+    digit: int = 0, size: int = 2, token: int = 1, shuffled: bool = False
 ) -> Figure:
     """Cut a digit into patches: tokens, their numbers and their pairs.
 
     Args:
         digit: 0, 2 or 7.
         size: side of a patch, 1, 2, 4 or 8 pixels.
-        token: the chosen token, counted from 1 in reading order of the image.
+        token: the chosen token, counted from 0 in reading order of the image.
         shuffled: whether the tokens stand in another, fixed, order.
 
     Returns:
-        A figure that displays itself; `.result` holds `image` (8, 8), `order` (n,),
-        which patch, from 0, stands at each place, `tokens` (n, size²) in that order,
-        `reassembled` (8, 8), the image that this row gives, `pairs`, n² queries and
+        A figure that displays itself; `.result` holds `image` (8, 8), `order` (T,),
+        which patch, from 0, stands at each place, `tokens` (T, size²) in that order,
+        `reassembled` (8, 8), the image that this row gives, `pairs`, T² queries and
         keys, and `pooled` (size²,), what a model without positions makes of the row.
 
     Raises:
@@ -50,9 +50,9 @@ def patches(
     if size not in SIZES:
         raise ValueError(f"size must be 1, 2, 4 or 8, got {size}")
     num_tokens = (SIDE // size) ** 2
-    if token != int(token) or not 1 <= token <= num_tokens:
+    if token != int(token) or not 0 <= token < num_tokens:
         raise ValueError(
-            f"token must be a whole number from 1 to {num_tokens} "
+            f"token must be a whole number from 0 to {num_tokens - 1} "
             f"for patches of {size} × {size}, got {token}"
         )
     state = {
@@ -78,10 +78,10 @@ def numbers_of(digit: int, size: int, token: int, shuffled: bool) -> dict[str, o
     per_row = SIDE // size
     tiles = image.reshape(per_row, size, per_row, size).swapaxes(1, 2)
     order = shuffle(per_row**2) if shuffled else np.arange(per_row**2)
-    tokens = tiles.reshape(-1, size**2)[order]  # (n, size²)
+    tokens = tiles.reshape(-1, size**2)[order]  # (T, size²)
     again = tokens.reshape(per_row, per_row, size, size).swapaxes(1, 2)
     x = tokens / WHITE
-    weights = np.exp(x @ x.T / size)  # √d is the side of a patch
+    weights = np.exp(x @ x.T / size)  # √(size²), the root of the width, is size
     weights = weights / weights.sum(axis=1, keepdims=True)
     return {
         "image": image,
@@ -104,14 +104,14 @@ def shuffle(n: int) -> NDArray:
 
 
 def _sentence(state: dict[str, object], result: dict[str, object]) -> str:
-    n, width = result["tokens"].shape
+    num_tokens, width = result["tokens"].shape
     token, size = state["token"], state["size"]
-    row, column = divmod(token - 1, SIDE // size)
-    numbers = result["tokens"][list(result["order"]).index(token - 1)]
+    row, column = divmod(token, SIDE // size)
+    numbers = result["tokens"][list(result["order"]).index(token)]
     return (
-        f"Patches of {size} × {size} make {n} tokens of width {width} and "
+        f"Patches of {size} × {size} make {num_tokens} tokens of width {width} and "
         f"{result['pairs']} pairs of query and key. Token {token} stands in row "
-        f"{row + 1}, column {column + 1}: ({', '.join(map(str, numbers))})."
+        f"{row}, column {column}: ({', '.join(map(str, numbers))})."
     )
 
 
@@ -122,10 +122,11 @@ def _rows(result: dict[str, object]) -> list[list[str]]:
 def _fallback(state: dict[str, object], result: dict[str, object]) -> str:
     caption = "The image put together from the row of tokens"
     table = html_table(caption, [], _rows(result))
+    more = ", …" if len(result["pooled"]) > 4 else ""
     pooled = ", ".join(number(x) for x in result["pooled"][:4])
     return (
-        f"<p>{_sentence(state, result)}</p>{table}<p>Attention without positions and "
-        f"the mean: ({pooled}{', …' if len(result['pooled']) > 4 else ''}), "
+        f"<p>{_sentence(state, result)}</p>{table}<p>Pixels / 16, attention without "
+        f"positions, then the mean: ({pooled}{more}), "
         "in any order of the tokens.</p>"
     )
 

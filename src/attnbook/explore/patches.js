@@ -1,14 +1,14 @@
 // E7, chapter 7: an image as a row of tokens. <ax-patches>
 (() => { // one function, its body not indented
 const TAG = "ax-patches";
-const KEY = "e7"; // in the address: #e7=d:0,p:2,t:2,s:0
+const KEY = "e7"; // in the address: #e7=d:0,p:2,t:1,s:0
 const DIGITS = { // grey values row by row, g is 16
   0: "005d910000dfaf5003f20b8004c008800580098004b01c7002e5ac00006da000",
   2: "0005ec20007f8e4000623d100001d400001b900008gd000005egb2000006cd30",
   7: "0008ee200006afb000000ea0028bcg8008gggg700000bf100009g700000cd100",
 };
 const SIZES = [1, 2, 4, 8];
-const DEFAULTS = { digit: 0, size: 2, token: 2, shuffled: false };
+const DEFAULTS = { digit: 0, size: 2, token: 1, shuffled: false };
 
 const range = (n) => [...Array(n).keys()];
 const dot = (a, b) => a.reduce((sum, x, k) => sum + x * b[k], 0);
@@ -49,7 +49,7 @@ const compute = ({ digit, size, shuffled }) => {
     reassembled[i][j] = grey;
   }));
   const x = tokens.map((token) => token.map((grey) => grey / 16));
-  const out = x.map((q) => mix(x.map((k) => Math.exp(dot(q, k) / size)), x)); // √d = size
+  const out = x.map((q) => mix(x.map((k) => Math.exp(dot(q, k) / size)), x)); // the root of the width = size
   return { image, order, tokens, reassembled, pairs: n ** 2, pooled: mix(x.map(() => 1), out) };
 };
 
@@ -60,7 +60,7 @@ const read = (given, base) => {
   keep("size", SIZES.includes(s.size));
   keep("shuffled", s.shuffled === !!s.shuffled);
   const n = (8 / s.size) ** 2;
-  if (!range(n).includes(s.token - 1)) s.token = Math.min(base.token, n);
+  if (!range(n).includes(s.token)) s.token = Math.min(base.token, n - 1);
   return s;
 };
 
@@ -83,12 +83,12 @@ ${image.map((row) => `    [${row.join(", ")}],`).join("\n")}
 ])
 size = ${s.size}  # side of a patch
 tiles = image.reshape(8 // size, size, 8 // size, size).swapaxes(1, 2)
-tokens = tiles.reshape(-1, size**2)  # (n, size²)
+tokens = tiles.reshape(-1, size**2)  # (T, size²)
 ${s.shuffled ? `order = [${order.join(", ")}]
 tokens = tokens[order]
 ` : ""}
 x = tokens / 16  # attention without positions, then the mean
-weights = np.exp(x @ x.T / size)  # √d is size
+weights = np.exp(x @ x.T / size)  # the root of the width is size
 weights = weights / weights.sum(axis=1, keepdims=True)
 pooled = (weights @ x).mean(axis=0)
 print(pooled.round(3))
@@ -137,7 +137,8 @@ text{font-size:.55px;text-anchor:middle}
 [aria-selected=true]{outline:3px solid var(--w);outline-offset:1px}
 [aria-selected=true] small{font-weight:700}
 :focus-visible{outline:3px solid var(--fg);outline-offset:2px}
-[data-at=flat] span{display:inline-block;width:1.6rem;text-align:right;font-size:.9rem}
+[data-at=flat]{display:grid;grid-template-columns:repeat(8,1.6rem);text-align:right;font-size:.9rem}
+.set>div label{margin-bottom:.4rem}
 .say{margin:.8rem 0;padding:.4rem .8rem;border-left:4px solid var(--w);min-height:3.7rem}
 summary{min-height:1.75rem;cursor:pointer;width:fit-content}
 table{border-collapse:collapse;font-size:.9rem}
@@ -157,7 +158,7 @@ const picture = (rows, whose, name, more = "") => {
 // a whole image, cut into patches, one of them marked
 const sheet = (rows, size, order, chosen, name) => {
   const place = order.indexOf(chosen);
-  const whose = (i, j) => order[patch(size, i, j)] + 1;
+  const whose = (i, j) => order[patch(size, i, j)];
   const cuts = range(8 / size).map((k) => `M${k * size} 0v8M0 ${k * size}h8`).join("");
   const [top, left] = pixel(size, place, 0);
   const numbers = range(size ** 2).map((k) => {
@@ -182,27 +183,27 @@ choose a token (click, or arrow keys in the row), then shuffle the row.</p>
 <div class="hint" id="${id}-r">The row of tokens, as a model gets it (the numbers below are for you)</div>
 <div class="line" role="listbox" aria-labelledby="${id}-r"></div>
 <div class="grid"><div>${paper("image", "The image")}</div><div>${paper("again", "The row as an image")}</div>
-<div><dl>${tile("n", "Tokens n")}${tile("width", "Width d")}${tile("pairs", "Pairs n²")}</dl>
+<div><dl>${tile("n", "Tokens T")}${tile("width", "Width p²")}${tile("pairs", "Pairs T²")}</dl>
 <div class="hint">Token <span data-at="t"></span>, flattened row by row</div><div data-at="flat"></div></div></div>
-<p class="hint">Attention without positions (Q = K = V), then the mean:</p><div data-at="pooled"></div>
+<p class="hint">Pixels / 16, attention without positions (Q = K = V), then the mean:</p><div data-at="pooled"></div>
 <p class="say" role="status"></p>
 <div class="do"><button data-do="copy">Copy as Python</button>
 <button data-do="reset">Reset</button></div>
 <textarea class="code" readonly hidden aria-label="This figure as Python"></textarea>
-<details><summary>All sizes in a table</summary><table><thead><tr>${["side", "n", "d", "n²"].map((h) =>
+<details><summary>All sizes in a table</summary><table><thead><tr>${["side p", "T", "p²", "T²"].map((h) =>
   `<th scope="col">${h}</th>`).join("")}</tr></thead><tbody>${SIZES.map((p) => `<tr><th scope="row">${p}</th><td>${
   (8 / p) ** 2}</td><td>${p ** 2}</td><td>${(8 / p) ** 4}</td></tr>`).join("")}</tbody></table></details>`;
 
 const say = (s, r) => {
   const n = r.order.length;
-  const [row, column] = pixel(s.size, s.token - 1, 0).map((k) => k / s.size + 1);
+  const [row, column] = pixel(s.size, s.token, 0).map((k) => k / s.size);
   const where = `Token ${s.token} is from row ${row}, column ${column}`;
   if (n < 2) return "One token, the whole image: nobody to attend to.";
-  if (s.shuffled) return `${where} and now stands at place ${r.order.indexOf(s.token - 1) + 1}.
+  if (s.shuffled) return `${where} and now stands at place ${r.order.indexOf(s.token)}.
     To a model without positions nothing has changed.`;
   return `${where}. ${n} tokens make ${n}² = ${r.pairs} pairs of query and key. `
     + (s.size > 1 ? "Half the side: 4 times the tokens, 16 times the pairs."
-      : "Without positions, a model sees only how many pixels are how dark.");
+      : "Without positions, a model sees which greys occur, not where.");
 };
 
 // ---- the element
@@ -255,9 +256,9 @@ class Figure extends HTMLElement {
     const s = { ...this.#state };
     s[name] = name === "shuffled" ? checked : +value;
     if (name === "size") {
-      const [i, j] = pixel(this.#state.size, s.token - 1, 0);
+      const [i, j] = pixel(this.#state.size, s.token, 0);
       s.size = SIZES[value];
-      s.token = patch(s.size, i, j) + 1;
+      s.token = patch(s.size, i, j);
     }
     this.#show(s, true);
   }
@@ -267,8 +268,8 @@ class Figure extends HTMLElement {
     if (!step) return;
     e.preventDefault();
     const { order } = this.result;
-    const to = order[order.indexOf(this.#state.token - 1) + step];
-    if (to >= 0) this.#show({ ...this.#state, token: to + 1 }, true);
+    const to = order[order.indexOf(this.#state.token) + step];
+    if (to >= 0) this.#show({ ...this.#state, token: to }, true);
   }
 
   #show(state, write) {
@@ -284,17 +285,17 @@ class Figure extends HTMLElement {
     const inside = row.contains(document.activeElement);
     const wide = { 1: 1.5, 2: 2.25, 4: 2.9, 8: 3.6 }[size];
     row.innerHTML = r.tokens.map((grey, place) => {
-      const t = r.order[place] + 1;
+      const t = r.order[place];
       const rows = range(size).map((i) => grey.slice(i * size, (i + 1) * size));
       return `<div role="option" data-t="${t}" tabindex="${t === token ? 0 : -1}" aria-selected="${t === token}"
-        style="width:${wide}rem" aria-label="token ${t} at place ${place + 1}">${picture(rows, () => t, t)}<small>${t}</small></div>`;
+        style="width:${wide}rem" aria-label="token ${t} at place ${place}">${picture(rows, () => t, t)}<small>${t}</small></div>`;
     }).join("");
     if (inside) row.querySelector("[tabindex='0']").focus();
-    this.#at("image").innerHTML = sheet(r.image, size, range(r.order.length), token - 1, "The image");
-    this.#at("again").innerHTML = sheet(r.reassembled, size, r.order, token - 1, "The row as an image");
+    this.#at("image").innerHTML = sheet(r.image, size, range(r.order.length), token, "The image");
+    this.#at("again").innerHTML = sheet(r.reassembled, size, r.order, token, "The row as an image");
     const shown = { p: `${size} × ${size}`, n: r.order.length, width: size ** 2, pairs: r.pairs, t: token };
     for (const name in shown) this.#at(name).textContent = shown[name];
-    this.#at("flat").innerHTML = r.tokens[r.order.indexOf(token - 1)].map((x) => `<span>${x}</span>`).join(" ");
+    this.#at("flat").innerHTML = r.tokens[r.order.indexOf(token)].map((x) => `<span>${x}</span>`).join("");
     this.#at("pooled").innerHTML = [false, true].map((mixed) => {
       const { pooled } = compute({ ...state, shuffled: mixed });
       return `<p>${mixed ? "shuffled" : "in order"}: ${pooled.slice(0, 4).map((x) => x.toFixed(3)).join(", ")}${
