@@ -97,7 +97,7 @@ def held(path: str | Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    from filelock import FileLock, Timeout  # comes with torch
+    from filelock import FileLock, Timeout
 
     lock = FileLock(f"{path}.lock", timeout=0)
     try:
