@@ -73,6 +73,7 @@ def same(got, expected, key=""):
 def script_agrees(name, cases):
     """Check that the script computes what Python does, in each case."""
     cases = list(cases)
+    assert cases
     for case, result in zip(cases, node(name, cases)["results"], strict=True):
         expected = make(name, **case).result
         assert set(result) == set(expected)

@@ -98,3 +98,13 @@ def test_validation_table_of_the_chapter_is_what_was_measured(tag, printed):
     mean = 100 * statistics.fmean(result["accuracy"] for result in results)
     assert printed.endswith(f"| {mean:.1f} % |")
     assert printed in (root / "book/chapters/07_encoder.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("option", "norm_first"), [("--norm-first", True), ("--no-norm-first", False)]
+)
+def test_norm_order_is_read_from_the_command_line(tmp_path, option, norm_first):
+    sizes = [f"--{name.replace('_', '-')}={size}" for name, size in TINY.items()]
+    main([*sizes, option, "--validation", "--out", str(tmp_path)])
+    result = json.loads((tmp_path / "validation-seed0.json").read_text("utf-8"))
+    assert result["recipe"]["norm_first"] is norm_first

@@ -224,9 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of results")
     for field in dataclasses.fields(Recipe):
         name = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(
-            name, type=field.type if field.type in (int, float) else str
-        )
+        if field.type is bool:  # --norm-first or --no-norm-first
+            parser.add_argument(
+                name, action=argparse.BooleanOptionalAction, default=None
+            )
+        else:
+            kind = field.type if field.type in (int, float) else str
+            parser.add_argument(name, type=kind)
     args = parser.parse_args(arguments)
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe)}
     recipe = Recipe(**{k: v for k, v in given.items() if v is not None})
