@@ -9,7 +9,7 @@ WORKERS ?= 2
 # Tests and notebooks run side by side on small tensors: more threads would only wait.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test notebooks serve lint unit outputs clean help
+.PHONY: book test notebooks assignments grade doctor serve lint unit outputs clean help
 
 book: $(INSTALLED)  ## build the HTML book
 	$(BIN)/python tools/book.py
@@ -19,6 +19,15 @@ test: lint book unit outputs  ## prove every output, claim, exercise and page
 notebooks: $(INSTALLED)  ## bring text and notebooks into step, run what changed
 	$(BIN)/python tools/notebooks.py $(CHAPTER) $(if $(FORCE),--force)
 	$(BIN)/python tools/ledger.py
+
+assignments: $(INSTALLED)  ## make the student notebooks (A=a1 for one)
+	$(BIN)/python -m attnbook.grading release $(A)
+
+grade: $(INSTALLED)  ## grade A=a1 FROM=submissions.zip OUT=folder
+	$(BIN)/python -m attnbook.grading grade $(A) $(FROM) --out $(OUT)
+
+doctor: $(INSTALLED)  ## try the sandbox that grading needs
+	$(BIN)/python -m attnbook.grading doctor
 
 serve: book  ## look at the book at http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory .build/html

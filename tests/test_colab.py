@@ -51,7 +51,9 @@ def versions(text):
 
 COLAB = versions(LIST.read_text("utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-EXTRAS = PROJECT["optional-dependencies"]["translation"]
+EXTRAS = [
+    need for extra in PROJECT["optional-dependencies"].values() for need in extra
+]
 
 
 # the wheel
@@ -146,7 +148,7 @@ def test_absent_packages_are_few_and_small():
 
 def test_wheel_holds_every_file_that_the_package_reads(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
-    kinds = (".py", ".json", ".js", ".mplstyle")
+    kinds = (".py", ".json", ".js", ".css", ".mplstyle")
     wanted = {
         path.relative_to(ROOT / "src").as_posix()
         for path in (ROOT / "src" / "attnbook").rglob("*")

@@ -1,0 +1,416 @@
+"""Grade one submission, or a class: read, run, judge, try again with carry-over.
+
+A submission is graded on its own, with hidden inputs that depend on the salt and the
+check only: the order of a class changes no mark. Finished results are kept by the hash
+of everything that decided them, so a batch that was interrupted goes on where it was.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+from tqdm import tqdm
+
+from attnbook.grading import reading, versions
+from attnbook.grading.assignments import Assignment, Question
+from attnbook.grading.collect import Submission
+from attnbook.grading.judging import Check, Wrong, decide, draw
+from attnbook.grading.results import (
+    CellFault,
+    CheckResult,
+    FreeText,
+    Result,
+    VisibleCheck,
+)
+from attnbook.grading.sandbox import choose
+from attnbook.grading.sessions import Outcome, Run, rebuilt
+
+GRADER_FAILED = "grader failed"
+# Outcomes that an earlier question's fault can bring about.
+AGAIN = ("wrong", "error", "missing", "timed out", "killed")
+# Errors whose name is worth showing; any other name could be a message.
+NAMED_ERRORS = re.compile(
+    r"(Type|Value|Key|Index|Name|Attribute|Runtime|Assertion|"
+    r"ZeroDivision|Import|ModuleNotFound|Recursion|Memory|"
+    r"UnboundLocal|EOF|FileNotFound|Overflow)Error|SystemExit"
+)
+
+
+def grade_notebook(
+    assignment: Assignment,
+    data: bytes,
+    extras: Mapping[str, bytes] | None = None,
+    backend=None,
+    *,
+    key: str = "submission",
+    student: str = "",
+    file: str = "",
+) -> Result:
+    """Grade one notebook.
+
+    Args:
+        assignment: what it answers.
+        data: the notebook file's bytes, whatever they are.
+        extras: other files that were handed in, by name.
+        backend: a sandbox back-end; the best that works here if None.
+        key: a name for the result that is safe as a file name.
+        student: the name to show.
+        file: where it came from, for the report.
+
+    Returns:
+        A result with marks, or with a named fault.
+
+    Raises:
+        NoSandbox: none works here.
+        RuntimeError: the sandbox does not come up.
+    """
+    backend = backend or choose()
+    start = monotonic()
+    result = Result(assignment=assignment.name, key=key, student=student, file=file)
+    try:
+        cells = reading.read_notebook(data)
+    except reading.Unreadable as unreadable:
+        result.fault = unreadable.fault
+        return result
+    stubs = versions.stubs(assignment)
+    dropped = versions.released_cells(assignment) | stubs
+    code = reading.runnable(cells, dropped)
+    run = Run(
+        assignment=assignment,
+        backend=backend,
+        cells=code,
+        extras=extras or {},
+        visible=versions.visible_checks(assignment),
+        checks=assignment.checks,
+    )
+    outcome = run.to_the_end()
+    left = {s for c in cells if (s := reading.normalised(c.source)) in stubs}
+    result.checks, result.flags = judge_all(assignment, outcome, left)
+    outcome.cpu_seconds += carry_over(run, result)
+    result.visible = [visible(*block, left) for block in blocks(outcome)]
+    result.cells = [cell_fault(*item) for item in sorted(outcome.cells.items())]
+    result.texts = texts(assignment, cells)
+    result.flags += flags(assignment, code, result)
+    result.seconds = round(monotonic() - start, 3)
+    result.cpu_seconds = round(outcome.cpu_seconds, 3)
+    return result
+
+
+# judging
+
+
+def judge_all(
+    assignment: Assignment, outcome: Outcome, stubs_left: set[str]
+) -> tuple[list[CheckResult], list[str]]:
+    """Judge every answer; return the results and notes for the instructor."""
+    results, notes = [], []
+    for check in assignment.checks:
+        answer = outcome.probes[check.id]
+        if "missing" in answer and still_a_stub(str(answer["missing"]), stubs_left):
+            answer = {"not attempted": True}
+        result, note = judge_one(assignment, check, answer)
+        results.append(result)
+        notes += note
+    return results, notes
+
+
+def judge_one(
+    assignment: Assignment, check: Check, answer: dict
+) -> tuple[CheckResult, list[str]]:
+    """Turn one answer from the sandbox into points and words."""
+    result = CheckResult(
+        id=check.id,
+        question=check.question,
+        title=check.title,
+        points=check.points,
+        earned=0.0,
+        outcome="wrong",
+    )
+    if "value" not in answer:
+        result.outcome, result.mistake, result.hint = unanswered(answer)
+        return result, []
+    try:
+        got = rebuilt(answer["value"])
+        with np.errstate(all="ignore"):
+            inputs = draw(check, assignment.salt)
+            decide(check, inputs, got, assignment.tolerance)
+    except Wrong as wrong:
+        result.mistake, result.hint = wrong.mistake, wrong.hint
+    except Exception as error:
+        result.mistake = "not the kind of value that is asked for"
+        result.hint = check.hint
+        return result, [f"check {check.id}: {type(error).__name__} while judging"]
+    else:
+        result.outcome, result.earned = "passed", check.points
+    return result, []
+
+
+def unanswered(answer: dict) -> tuple[str, str, str]:
+    """Return outcome, mistake and hint where a probe brought no value."""
+    if "missing" in answer:
+        name = re.sub(r"\W", "", str(answer["missing"]))[:40]
+        hint = "Answers are found by the names they define: keep the released names."
+        return "missing", f"{name} is not defined", hint
+    if "not attempted" in answer:
+        return "not attempted", "not attempted", ""
+    if "stopped" in answer:
+        timed_out = answer["stopped"] == "timed out"
+        hint = "A loop that does not end, or far too much work?"
+        if not timed_out:
+            hint = "Too much memory or output, an exit, or a crash?"
+        return answer["stopped"], answer["stopped"], hint
+    kind = str(answer.get("error", ""))
+    kind = kind if NAMED_ERRORS.fullmatch(kind) else "an exception"
+    hint = "It fails on other sizes or values than those of the visible checks."
+    return "error", f"raises {kind}", hint
+
+
+def still_a_stub(name: str, stubs_left: set[str]) -> bool:
+    """Tell whether the released stub of a name is still in the notebook."""
+    pattern = re.compile(rf"^(?:(?:def|class)\s+)?{re.escape(name)}\b", re.MULTILINE)
+    return any(pattern.search(stub) for stub in stubs_left)
+
+
+# carry-over
+
+
+def carry_over(first: Run, result: Result) -> float:
+    """Try later questions again where an earlier one is wrong; return the seconds.
+
+    The worked solution of the earlier functions replaces the student's, in a box of its
+    own, after the earlier questions are judged. It cannot bring the earlier points.
+    All of it together has as much time as the first run had.
+    """
+    seconds, deadline = 0.0, monotonic() + first.limits.total_seconds
+    for question in first.assignment.questions:
+        names = set(question.uses) & names_with_faults(first.assignment, result)
+        places = [
+            place
+            for place, check in enumerate(result.checks)
+            if check.question == question.id and check.outcome in AGAIN
+        ]
+        if names and places:
+            seconds += try_again(first, result, names, places, deadline)
+    return seconds
+
+
+def try_again(
+    first: Run, result: Result, names: set[str], places: list[int], deadline: float
+) -> float:
+    """Judge some checks with the right versions of earlier names."""
+    reference = versions.reference_code(first.assignment, names)
+    checks = [first.checks[place] for place in places]
+    run = replace(
+        first,
+        cells=[*first.cells, (0, reference)],
+        visible=(),
+        checks=checks,
+        outcome=Outcome(),
+    )
+    run.deadline = deadline
+    outcome = run.to_the_end()
+    for place, check in zip(places, checks, strict=True):
+        again, _ = judge_one(first.assignment, check, outcome.probes[check.id])
+        if again.earned:
+            result.checks[place] = replace(again, carried=True)
+    return outcome.cpu_seconds
+
+
+def names_with_faults(assignment: Assignment, result: Result) -> set[str]:
+    """Return the names that belong to questions with a failed check."""
+    failed = {check.question for check in result.checks if not check.earned}
+    return {
+        name
+        for question in assignment.questions
+        if question.id in failed
+        for name in question.names
+    }
+
+
+# the rest of a result
+
+
+def blocks(outcome: Outcome) -> list[list]:
+    """Return the visible checks' blocks, in order, if they have the right form."""
+    found = [block for _, seen in sorted(outcome.visible.items()) for block in seen]
+    return [
+        block
+        for block in found
+        if isinstance(block, list)
+        and len(block) == 3
+        and all(isinstance(text, str) for text in block)
+    ]
+
+
+def visible(
+    title: str, outcome: str, message: str, stubs_left: set[str]
+) -> VisibleCheck:
+    """Return how a visible check ended."""
+    lost = re.fullmatch(r"NameError: name '(\w+)' is not defined", message)
+    if lost and still_a_stub(lost[1], stubs_left):
+        outcome, message = "not attempted", ""
+    return VisibleCheck(title=title[:200], outcome=outcome[:20], message=message[:400])
+
+
+def cell_fault(number: int, fault: dict) -> CellFault:
+    """Return what went wrong in a cell."""
+    if "stopped" in fault:
+        return CellFault(
+            cell=number, outcome=fault["stopped"], message=fault["message"]
+        )
+    kind, message = (
+        str(fault.get("error", ""))[:80],
+        str(fault.get("message", ""))[:400],
+    )
+    return CellFault(cell=number, outcome="error", message=f"{kind}: {message}")
+
+
+def texts(assignment: Assignment, cells: Sequence) -> list[FreeText]:
+    """Return the answers in words."""
+    asked = [question for question in assignment.questions if question.text]
+    released = released_markdown(assignment)
+    found = reading.find_texts(cells, [question.id for question in asked], released)
+    return [free_text(question, found[question.id]) for question in asked]
+
+
+def released_markdown(assignment: Assignment) -> set[str]:
+    """Return the statement's Markdown cells: none of them is part of an answer."""
+    cells = versions.student_version(assignment).cells
+    return {
+        reading.normalised(cell.source)
+        for cell in cells
+        if cell.cell_type == "markdown"
+    }
+
+
+def free_text(question: Question, text: str | None) -> FreeText:
+    """Return one answer in words."""
+    found = text is not None
+    return FreeText(
+        question=question.id, points=question.points, text=text or "", found=found
+    )
+
+
+def flags(assignment: Assignment, code: Sequence, result: Result) -> list[str]:
+    """Return what a person should look at; flags take no points."""
+    source = "\n".join(text for _, text in code)
+    seen = [name for name in assignment.flag if re.search(rf"\b{name}\b", source)]
+    notes = [f"uses {name}" for name in seen]
+    if result.checks and all(c.outcome == "missing" for c in result.checks):
+        notes.append("defines no name of this assignment: another notebook?")
+    notes += [
+        f"answer {text.question} not found" for text in result.texts if not text.found
+    ]
+    return notes
+
+
+# a class
+
+
+@cache
+def grader_version() -> str:
+    """Return a hash over the grader's own code."""
+    digest = hashlib.sha256()
+    for file in sorted(files("attnbook.grading").iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".py"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def hash_of(submission: Submission, assignment: Assignment, backend) -> str:
+    """Return a hash over all that decides a submission's marks."""
+    digest = hashlib.sha256(grader_version().encode())
+    digest.update(f"{assignment.fingerprint}{backend.name}".encode())
+    parts = [("", submission.notebook), *sorted(submission.extras.items())]
+    for name, data in parts:
+        digest.update(f"{name}\n{len(data)}\n".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def grade_class(
+    assignment: Assignment,
+    submissions: Sequence[Submission],
+    kept: Path,
+    backend,
+    jobs: int | None = None,
+) -> list[Result]:
+    """Grade submissions side by side.
+
+    Args:
+        assignment: what they answer.
+        submissions: from `collect`.
+        kept: the folder where finished results are kept, and found again.
+        backend: a sandbox back-end.
+        jobs: how many at once; the number of cores if None.
+
+    Returns:
+        One result per submission, in their order.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    off = os.environ.get("ATTNBOOK_PROGRESS") == "0"
+    results: dict[str, Result] = {}
+    with (
+        ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool,
+        tqdm(total=len(submissions), unit="submission", disable=off) as bar,
+    ):
+        todo = {
+            pool.submit(_one, assignment, submission, kept, backend): submission.key
+            for submission in submissions
+        }
+        for done in as_completed(todo):
+            results[todo[done]] = done.result()
+            bar.update()
+    return [results[submission.key] for submission in submissions]
+
+
+def _one(assignment: Assignment, submission: Submission, kept: Path, backend) -> Result:
+    identity = {"key": submission.key, "student": submission.student}
+    identity["file"] = submission.file
+    if submission.fault:
+        result = Result(assignment=assignment.name, fault=submission.fault, **identity)
+        return replace(result, flags=list(submission.flags))
+    path, digest = (
+        kept / f"{submission.key}.json",
+        hash_of(submission, assignment, backend),
+    )
+    result = _kept(path, digest)
+    if result is None:
+        try:
+            result = grade_notebook(
+                assignment, submission.notebook, submission.extras, backend, **identity
+            )
+        except Exception as error:  # one submission must not end the batch
+            fault = f"{GRADER_FAILED}: {type(error).__name__}: {error}"
+            result = Result(assignment=assignment.name, fault=fault, **identity)
+        else:
+            _keep(path, digest, result)
+    return replace(result, **identity, flags=[*submission.flags, *result.flags])
+
+
+def _kept(path: Path, digest: str) -> Result | None:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        return (
+            Result.from_json(json.dumps(data["result"]))
+            if data["hash"] == digest
+            else None
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(path: Path, digest: str, result: Result) -> None:
+    text = json.dumps({"hash": digest, "result": json.loads(result.to_json())})
+    part = path.with_suffix(".part")
+    part.write_text(text, "utf-8")
+    part.replace(path)

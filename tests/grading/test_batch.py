@@ -1,0 +1,214 @@
+"""One submission, run for real in a sandbox: marks, faults, carry-over, flags."""
+
+import json
+
+import nbformat
+import pytest
+import tiny
+
+from attnbook.grading import batch, versions
+from attnbook.grading.collect import Submission
+from attnbook.grading.sandbox import choose
+
+
+@pytest.fixture(scope="module")
+def assignment(tmp_path_factory):
+    return tiny.make(tmp_path_factory.mktemp("tiny"))
+
+
+def solved(assignment, *more, replace=()):
+    """Return the solved notebook as bytes, with other code and more cells."""
+    notebook = versions.solved_version(assignment)
+    for old, new in replace:
+        found = [cell for cell in notebook.cells if old in cell.source]
+        assert found, f"no cell holds {old!r}"
+        for cell in found:
+            cell.source = cell.source.replace(old, new)
+    notebook.cells += [nbformat.v4.new_code_cell(code) for code in more]
+    return nbformat.writes(notebook).encode()
+
+
+def earned(result):
+    return {check.id: check.earned for check in result.checks}
+
+
+def test_solved_notebook_gets_every_automatic_point(assignment):
+    result = batch.grade_notebook(assignment, solved(assignment))
+    assert result.earned == result.automatic_maximum == 7
+    assert (result.fault, result.flags, result.cells) == ("", [], [])
+    assert [block.outcome for block in result.visible] == ["passed", "passed"]
+
+
+def test_released_notebook_is_not_attempted(assignment):
+    data = nbformat.writes(versions.student_version(assignment)).encode()
+    result = batch.grade_notebook(assignment, data)
+    ends = [check.outcome for check in result.checks]
+    ends += [block.outcome for block in result.visible]
+    assert ends == ["not attempted"] * 5
+
+
+def test_mistake_is_named_and_costs_its_own_question_only(assignment):
+    columns = ("scores.max(-1, keepdims=True)", "scores.max(0, keepdims=True)")
+    over = ("shifted.sum(-1, keepdims=True)", "shifted.sum(0, keepdims=True)")
+    data = solved(assignment, replace=[columns, over])
+    result = batch.grade_notebook(assignment, data)
+    assert earned(result) == {"1a": 0, "1b": 0, "2a": 4}
+    assert result.checks[0].mistake == "softmax over the queries"
+    assert result.checks[2].carried
+
+
+def test_earlier_solution_does_not_help_a_wrong_later_answer(assignment):
+    wrong = ("return softmax(scores) @ values", "return scores @ values")
+    broken = ("return shifted /", "return 2 * shifted /")
+    result = batch.grade_notebook(
+        assignment, solved(assignment, replace=[wrong, broken])
+    )
+    assert earned(result) == {"1a": 0, "1b": 0, "2a": 0}
+
+
+def test_endless_cell_keeps_its_definitions(assignment):
+    end = "\nwhile True:\n    pass"
+    data = solved(
+        assignment,
+        replace=[
+            (
+                "return softmax(scores) @ values",
+                f"return softmax(scores) @ values\n{end}",
+            )
+        ],
+    )
+    result = batch.grade_notebook(assignment, data)
+    assert result.earned == 7
+    assert [fault.outcome for fault in result.cells] == ["timed out"]
+
+
+def test_endless_function_costs_one_check(assignment):
+    slow = "def context(scores, values):\n    while True:\n        pass"
+    result = batch.grade_notebook(assignment, solved(assignment, slow))
+    assert earned(result) == {"1a": 2, "1b": 1, "2a": 0}
+    assert result.checks[2].outcome == "timed out"
+
+
+def test_cell_that_raises_keeps_what_it_defines_below(assignment):
+    data = solved(assignment, "1 / 0\ndef context(s, v):\n    return softmax(s) @ v")
+    result = batch.grade_notebook(assignment, data)
+    assert result.earned == 7
+    assert "ZeroDivisionError" in result.cells[0].message
+
+
+def test_reordered_cells_are_run_again_once_their_names_are_there(assignment):
+    notebook = versions.solved_version(assignment)
+    notebook.cells.reverse()
+    result = batch.grade_notebook(assignment, nbformat.writes(notebook).encode())
+    assert result.earned == 7
+
+
+def test_renamed_answer_is_missing_and_not_wrong(assignment):
+    data = solved(assignment, replace=[("def context(", "def my_context(")])
+    result = batch.grade_notebook(assignment, data)
+    assert result.checks[2].outcome == "missing"
+    assert result.checks[2].mistake == "context is not defined"
+
+
+def test_unreadable_file_is_a_named_fault(assignment):
+    result = batch.grade_notebook(assignment, b"%PDF-1.7")
+    assert result.fault
+    assert not result.checks
+
+
+def test_flagged_name_is_reported_and_costs_nothing(assignment):
+    result = batch.grade_notebook(assignment, solved(assignment, "import attnbook"))
+    assert result.flags == ["uses attnbook"]
+    assert result.earned == 7
+
+
+def test_another_assignments_notebook_is_flagged(assignment):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1")])
+    result = batch.grade_notebook(assignment, nbformat.writes(notebook).encode())
+    assert any("another notebook" in flag for flag in result.flags)
+
+
+def test_message_of_a_probe_reaches_nobody(assignment):
+    """A hidden input could stand in it."""
+    leak = "def context(scores, values):\n    raise ValueError(str(scores))"
+    result = batch.grade_notebook(assignment, solved(assignment, leak))
+    assert result.checks[2].mistake == "raises ValueError"
+    assert "ValueError(" not in result.to_json()
+
+
+def test_made_up_error_name_reaches_nobody(assignment):
+    leak = "def context(s, v):\n    raise type(f'E{s[0, 0]:.6f}', (Exception,), {})"
+    result = batch.grade_notebook(assignment, solved(assignment, leak))
+    assert result.checks[2].mistake == "raises an exception"
+
+
+SPY = """
+import sys
+
+frame = sys._getframe()
+while "worker" not in frame.f_locals:
+    frame = frame.f_back
+raise ValueError(frame.f_locals["worker"].probes)
+"""
+
+
+def test_no_probe_is_in_the_box_while_cells_run(assignment):
+    """Cells write messages that students read; hidden inputs come even later."""
+    result = batch.grade_notebook(assignment, solved(assignment, SPY))
+    assert [fault.message for fault in result.cells] == ["ValueError: {}"]
+
+
+# a class
+
+
+def submissions(assignment, count):
+    data = solved(assignment)
+    names = [f"student{number}" for number in range(count)]
+    return [
+        Submission(key=name, student=name, file=f"{name}.ipynb", notebook=data)
+        for name in names
+    ]
+
+
+def test_class_keeps_its_order_and_its_results(assignment, tmp_path):
+    students = submissions(assignment, 3)
+    results = batch.grade_class(assignment, students, tmp_path, choose(), jobs=2)
+    assert [result.key for result in results] == ["student0", "student1", "student2"]
+    assert {result.earned for result in results} == {7}
+
+
+def test_second_run_takes_results_by_hash(assignment, tmp_path, monkeypatch):
+    students = submissions(assignment, 1)
+    first = batch.grade_class(assignment, students, tmp_path, choose())
+    monkeypatch.setattr(batch, "grade_notebook", None)
+    assert batch.grade_class(assignment, students, tmp_path, choose()) == first
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"hash": 1}'])
+def test_damaged_kept_result_is_made_again(assignment, tmp_path, damage):
+    students = submissions(assignment, 1)
+    first = batch.grade_class(assignment, students, tmp_path, choose())
+    (tmp_path / "student0.json").write_text(damage, "utf-8")
+    again = batch.grade_class(assignment, students, tmp_path, choose())
+    assert again[0].checks == first[0].checks
+
+
+def test_changed_submission_is_graded_again(assignment, tmp_path):
+    [student] = submissions(assignment, 1)
+    batch.grade_class(assignment, [student], tmp_path, choose())
+    changed = Submission(key="student0", student="student0", file="", notebook=b"")
+    [result] = batch.grade_class(assignment, [changed], tmp_path, choose())
+    assert result.fault == "empty file"
+
+
+def test_failure_of_the_grader_is_a_fault_of_one_submission(
+    assignment, tmp_path, monkeypatch
+):
+    def fail(assignment, data, extras, backend, **identity):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(batch, "grade_notebook", fail)
+    students = submissions(assignment, 1)
+    [result] = batch.grade_class(assignment, students, tmp_path, choose())
+    assert result.fault == "grader failed: OSError: no space left"
+    assert not json.loads(result.to_json())["checks"]
