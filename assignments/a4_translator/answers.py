@@ -34,6 +34,22 @@ class DecoderLayer(DecoderLayer):
         {body}
 """
 
+ENCODE = """
+class Translator(Translator):
+    def encode(self, source):
+        x = self.source_embedding(source) + positions(source.shape[1], self.d_model)
+        {body}
+"""
+
+DECODE = """
+class Translator(Translator):
+    def decode(self, target_in, memory, source):
+        x = self.target_embedding(target_in)
+        x = x + positions(target_in.shape[1], self.d_model)
+        {body}
+"""
+LAYERS = ("for layer in self.encoder:", "    x = layer(x, source_mask(source))")
+
 SEARCH = """
 @torch.no_grad()
 def greedy(model, source, max_len=16):
@@ -59,6 +75,16 @@ def _wrong(check, mistake, code):
 def _layer(mistake, *lines):
     body = "\n        ".join(lines)
     return _wrong("3a", mistake, LAYER.format(body=body))
+
+
+def _encode(mistake, *lines):
+    body = "\n        ".join(lines)
+    return _wrong("3e", mistake, ENCODE.format(body=body))
+
+
+def _decode(mistake, *lines):
+    body = "\n        ".join(lines)
+    return _wrong("3e", mistake, DECODE.format(body=body))
 
 
 def _search(mistake, finished=FINISHED, stop=STOP, result="tokens[:, 1:]"):
@@ -336,16 +362,37 @@ class Translator(Translator):
         return self.output(self.decoder_norm(x))
 """,
     ),
+    _encode(
+        "only one encoder layer is used",
+        "memory = x",
+        "for layer in self.encoder:",
+        "    memory = layer(x, source_mask(source))",
+        "return self.encoder_norm(memory)",
+    ),
+    _encode("the encoder's norm is missing", *LAYERS, "return x"),
+    _decode(
+        "only one decoder layer is used",
+        "y = x",
+        "for layer in self.decoder:",
+        "    y = layer(x, memory, target_mask(target_in), source_mask(source))",
+        "return self.output(self.decoder_norm(y))",
+    ),
+    _decode(
+        "the decoder's norm is missing",
+        "for layer in self.decoder:",
+        "    x = layer(x, memory, target_mask(target_in), source_mask(source))",
+        "return self.output(x)",
+    ),
     _wrong(
         "3e",
-        "a part is never used",
+        "embeddings scaled",
         """
 class Translator(Translator):
-    def encode(self, source):
-        x = self.source_embedding(source) + positions(source.shape[1], self.d_model)
-        for layer in self.encoder:
-            memory = layer(x, source_mask(source))
-        return self.encoder_norm(memory)
+    def __init__(self, *sizes, **named):
+        super().__init__(*sizes, **named)
+        scale = lambda part, given, out: out * math.sqrt(self.d_model)
+        self.source_embedding.register_forward_hook(scale)
+        self.target_embedding.register_forward_hook(scale)
 """,
     ),
     _search("finished rows go on", finished="pass"),

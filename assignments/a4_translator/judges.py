@@ -22,6 +22,7 @@ exec(compile(GIVEN, "source.md", "exec"), GRAMMAR)
 
 PAD, START, END = 0, 1, 2
 TARGET_WORDS = [*GRAMMAR["ENGLISH"], "hundred", "thousand", "and"]
+SOURCE_SIZE, TARGET_SIZE = 76, len(TARGET_WORDS) + 3
 UNITS = {"hundert": 100, "cent": 100, "cents": 100, "十": 10, "百": 100, "千": 1000}
 GROUPS = {"tausend": 1000, "mille": 1000, "万": 10_000}
 
@@ -162,7 +163,9 @@ def _judge_gradient(inputs, got):
             "The loss stays a tensor: item() and detach() cut the way back.",
         )
     reason = difference(got, _gradient(**inputs), 1e-6)
-    if reason is not None and np.any(numbers(got)[inputs["labels"] == inputs["pad"]]):
+    if reason == "wrong numbers" and np.any(
+        numbers(got)[inputs["labels"] == inputs["pad"]]
+    ):
         raise Wrong("loss over padding", "A padded label moves the weights, too.")
     if reason is not None:
         raise Wrong(reason, "Divide by the number of real labels of the batch.")
@@ -264,24 +267,41 @@ TARGET_MISTAKES = _mistakes(
 
 
 # Question 3
-def _layer_inputs(rng, d_model=6, d_ff=10):
+def _linears(d_model, d_ff, attentions):
     shapes = {"feed_forward.0": (d_ff, d_model), "feed_forward.2": (d_model, d_ff)}
-    for part in ("self_attention", "cross_attention"):
+    for part in attentions:
         for name in ("query", "key", "value", "output"):
             shapes[f"{part}.{name}"] = (d_model, d_model)
+    return shapes
+
+
+def _layer_weights(rng, d_model, d_ff, attentions, prefix=""):
     weights = {}
-    for name, (rows, columns) in shapes.items():
+    for name, (rows, columns) in _linears(d_model, d_ff, attentions).items():
         weights[f"{name}.weight"] = rng.normal(size=(rows, columns)) / math.sqrt(
             columns
         )
         weights[f"{name}.bias"] = rng.normal(size=rows)
-    for i in range(3):
-        weights[f"norms.{i}.weight"] = rng.uniform(0.5, 1.5, d_model)
-        weights[f"norms.{i}.bias"] = rng.normal(size=d_model)
+    for i in range(len(attentions) + 1):
+        weights |= _norm_weights(rng, f"norms.{i}", d_model)
+    return {prefix + name: weight for name, weight in weights.items()}
+
+
+def _norm_weights(rng, name, d_model):
+    return {
+        f"{name}.weight": rng.uniform(0.5, 1.5, d_model),
+        f"{name}.bias": rng.normal(size=d_model),
+    }
+
+
+SELF, CROSS = "self_attention", "cross_attention"
+
+
+def _layer_inputs(rng, d_model=6, d_ff=10):
     source = np.array([[6, 7, 8, 9, 6], [7, 8, 0, 0, 0]])
     target = np.array([[START, 7, 8, 9], [START, 9, 0, 0]])
     return {
-        "weights": weights,
+        "weights": _layer_weights(rng, d_model, d_ff, (SELF, CROSS)),
         "num_heads": 2,
         "x": rng.normal(size=(2, 4, d_model)),
         "memory": rng.normal(size=(2, 5, d_model)),
@@ -294,9 +314,13 @@ def _linear(weights, name, x):
     return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
 
-def _norm(weights, i, x):
+def _normed(weights, name, x):
     x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
-    return x * weights[f"norms.{i}.weight"] + weights[f"norms.{i}.bias"]
+    return x * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def _norm(weights, i, x):
+    return _normed(weights, f"norms.{i}", x)
 
 
 def _attend(weights, part, num_heads, x, memory, mask):
@@ -327,10 +351,10 @@ def _layer(
     def sublayer(letter, y):
         if letter == "s":
             keys = x if kind == "raw keys" else y
-            return _attend(weights, "self_attention", num_heads, y, keys, target_mask)
+            return _attend(weights, SELF, num_heads, y, keys, target_mask)
         if letter == "c":
             asked = _norm(weights, 1, memory) if kind == "memory normed" else memory
-            return _attend(weights, "cross_attention", num_heads, y, asked, source_mask)
+            return _attend(weights, CROSS, num_heads, y, asked, source_mask)
         hidden = np.maximum(_linear(weights, "feed_forward.0", y), 0)
         return _linear(weights, "feed_forward.2", hidden)
 
@@ -429,7 +453,7 @@ def _outputs(inputs, got):
     if not isinstance(got, dict) or set(got) != set(names):
         raise Wrong("nothing returned", "Do all three methods end with return?")
     batch, length = inputs["target_in"].shape
-    sizes = [(batch, length, len(TARGET_WORDS) + 3)] * 4
+    sizes = [(batch, length, TARGET_SIZE)] * 4
     sizes += [(*inputs[name].shape, 16) for name in ("source", "source_2")]
     found = {}
     for name, size in zip(names, sizes, strict=True):
@@ -495,17 +519,96 @@ def _judge_order(inputs, got):
         )
 
 
-def _unused_inputs(rng):
+def _whole_inputs(rng, d_model=6, d_ff=10, num_layers=2):
     inputs = _model_inputs("future", rng)
-    return {name: inputs[name] for name in ("num_layers", "source", "target_in")}
+    weights = {
+        "source_embedding.weight": rng.normal(size=(SOURCE_SIZE, d_model)),
+        "target_embedding.weight": rng.normal(size=(TARGET_SIZE, d_model)),
+        "output.weight": rng.normal(size=(TARGET_SIZE, d_model)),
+        "output.bias": rng.normal(size=TARGET_SIZE),
+    }
+    for side, attentions in (("encoder", (SELF,)), ("decoder", (SELF, CROSS))):
+        weights |= _norm_weights(rng, f"{side}_norm", d_model)
+        for i in range(num_layers):
+            prefix = f"{side}.{i}."
+            weights |= _layer_weights(rng, d_model, d_ff, attentions, prefix)
+    sizes = {"d_model": d_model, "num_heads": 2, "d_ff": d_ff, "num_layers": num_layers}
+    source, target_in = inputs["source"], inputs["target_in"]
+    return {
+        "weights": weights,
+        "sizes": sizes,
+        "source": source,
+        "target_in": target_in,
+    }
 
 
-def _judge_unused(inputs, got):
-    if not isinstance(got, list | tuple) or got:
-        raise Wrong(
-            "a part is never used",
-            "It gets no gradient. Is each layer called, each norm, the output?",
+SIDES = {"encoder": "source", "decoder": "target"}
+
+
+def _embedded(weights, side, tokens, scale=1.0):
+    x = scale * weights[f"{side}_embedding.weight"][tokens]
+    frequencies = 10_000.0 ** (-np.arange(0, x.shape[-1], 2) / x.shape[-1])
+    angles = np.arange(tokens.shape[1])[:, None] * frequencies
+    waves = np.stack((np.sin(angles), np.cos(angles)), axis=-1)
+    return x + waves.reshape(x.shape[1:])
+
+
+def _part(weights, prefix):
+    """Return one layer's weights; an encoder layer's second norm is named the third."""
+    names = {k: k.removeprefix(prefix) for k in weights if k.startswith(prefix)}
+    if prefix.startswith("encoder"):
+        names = {k: name.replace("norms.1", "norms.2") for k, name in names.items()}
+    return {name: weights[k] for k, name in names.items()}
+
+
+def _whole(weights, sizes, source, target_in, no_norm=(), skip=(), scale=1.0):
+    """The logits of the whole model; the last three arguments make the mistakes."""
+    mask, past = _source_mask(source, PAD), _target_mask(target_in, PAD)
+    memory = None
+    for side, tokens, masks, order in (
+        ("encoder", source, (mask, None), "sf"),
+        ("decoder", target_in, (past, mask), "scf"),
+    ):
+        x = _embedded(weights, SIDES[side], tokens, scale)
+        for i in range(side in skip, sizes["num_layers"]):
+            part = _part(weights, f"{side}.{i}.")
+            x = _layer(part, sizes["num_heads"], x, memory, *masks, order=order)
+        memory = x if side in no_norm else _normed(weights, f"{side}_norm", x)
+    return _linear(weights, "output", memory)
+
+
+WHOLE_MISTAKES = _mistakes(
+    (
+        "the encoder's norm is missing",
+        "The memory is normed after the last encoder layer.",
+        partial(_whole, no_norm=("encoder",)),
+    ),
+    (
+        "the decoder's norm is missing",
+        "The output layer reads a normed x.",
+        partial(_whole, no_norm=("decoder",)),
+    ),
+    (
+        "both last norms are missing",
+        "encoder_norm and decoder_norm stand after the last layer of each side.",
+        partial(_whole, no_norm=("encoder", "decoder")),
+    ),
+    *(
+        (
+            f"only one {side} layer is used",
+            "x goes through all layers: does the loop hand its result on?",
+            partial(_whole, skip=(side,)),
         )
+        for side in SIDES
+    ),
+    (
+        "embeddings scaled",
+        "A good habit of the paper; here embedding plus positions, so that files fit.",
+        lambda sizes, **inputs: _whole(
+            sizes=sizes, scale=math.sqrt(sizes["d_model"]), **inputs
+        ),
+    ),
+)
 
 
 # Question 4
@@ -809,10 +912,13 @@ CHECKS = [
         id="3e",
         question="3",
         points=1,
-        title="Every part of the model takes part",
-        probe="unused",
-        inputs=_unused_inputs,
-        judge=_judge_unused,
+        title="The whole model, number by number",
+        probe="whole_model",
+        inputs=_whole_inputs,
+        expected=_whole,
+        mistakes=WHOLE_MISTAKES,
+        tolerance=1e-5,
+        hint="Follow one sentence by shapes and parts: is each part called, in order?",
     ),
     Check(
         id="4a",

@@ -38,6 +38,10 @@ def softmax_backward(weights, grad):
 """
 
 
+class Zipped(bytes):
+    """A student's zip: the reports name the notebook in it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One submission and what it must come to.
@@ -105,7 +109,7 @@ class Bench:
 def as_bytes(data) -> bytes:
     """Turn a notebook or text into a file's bytes."""
     if isinstance(data, nbformat.NotebookNode):
-        data = nbformat.writes(data)
+        data = json.dumps(data)
     return data if isinstance(data, bytes) else data.encode()
 
 
@@ -431,10 +435,6 @@ def bomb() -> Zipped:
 def climbing(text: str) -> Zipped:
     """Return a zip whose notebook has a path that leads out of it."""
     return zipped({"../../notebook.ipynb": text.encode()})
-
-
-class Zipped(bytes):
-    """A student's zip: the reports name the notebook in it."""
 
 
 def zipped(files: dict[str, bytes]) -> Zipped:

@@ -128,6 +128,11 @@ def test_plain_names_and_folders_are_the_keys(of):
     assert [s.fault for s in found] == ["", "", "no notebook"]
 
 
+def test_backslashes_separate_folders(of):
+    (got, _) = of({"ada\\nb.ipynb": NOTEBOOK, "bob.ipynb": NOTEBOOK})
+    assert (got.key, got.notebook) == ("ada", NOTEBOOK)
+
+
 def test_a_folder_around_the_class_is_no_student(of):
     found = of({"hw1/ada.ipynb": NOTEBOOK, "hw1/bob.ipynb": NOTEBOOK})
     assert [s.key for s in found] == ["ada", "bob"]

@@ -134,6 +134,7 @@ def command(
     paths: Sequence[str] = (),
     uid: int | None = None,
     contained: bool = True,
+    tied: bool = True,
 ) -> list[str]:
     """Return the command line that runs a program under `launch.py`.
 
@@ -144,6 +145,7 @@ def command(
         paths: added to `sys.path`.
         uid: the user to become; None where it is one already.
         contained: False keeps all rights, for `--unsafe`.
+        tied: whether to end with the process that started it.
     """
     hard = {
         "FSIZE": limits.scratch_mib * MIB,
@@ -161,6 +163,7 @@ def command(
         "paths": list(paths),
         "uid": uid,
         "contained": contained,
+        "tied": tied,
     }
     return [*python, "-c", LAUNCH.read_text("utf-8"), json.dumps(settings), program]
 
@@ -183,7 +186,7 @@ def spawn(arguments: Sequence[str], **options) -> subprocess.Popen:
         process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             stream.close()
-        lines = [line for line in said.splitlines() if not line.startswith("See ")]
+        lines = [line for line in said.splitlines() if line and "--help" not in line]
         last = lines[-1] if lines else str(error)
         raise NoSandbox(f"{arguments[0]}: {last}") from error
     # nobody reads it from here on, so what is written there goes nowhere

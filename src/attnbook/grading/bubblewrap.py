@@ -53,13 +53,15 @@ class Bubblewrap:
 def _rights() -> list[str]:
     known = _help()
     words = [f"--unshare-{name}" for name in NAMESPACES]
-    words += ["--unshare-cgroup-try", "--hostname", "box", "--as-pid-1"]
+    words += ["--unshare-cgroup-try", "--hostname", "box"]
     words += ["--new-session", "--die-with-parent", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
         for capability in UNTIL_DROPPED:
             words += ["--cap-add", capability]
         return words
-    words += ["--unshare-user"]
+    # bwrap's own first process would have our uid and none of the launcher's limits;
+    # root's has root's, and must be bwrap's: it is the one that bwrap may still end
+    words += ["--unshare-user", "--as-pid-1"]
     return words + ["--disable-userns"] * ("--disable-userns" in known)
 
 

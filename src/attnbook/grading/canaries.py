@@ -181,4 +181,5 @@ def main() -> None:
     sys.stdin.readline()
 
 
-main()
+if __name__ == "__main__":
+    main()

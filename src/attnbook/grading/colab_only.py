@@ -61,6 +61,7 @@ def main() -> None:
     """Run the cells that stand on standard input; exit with their faults."""
     cells = json.load(sys.stdin)
     builtins.__import__ = guarded(builtins.__import__)
+    sys.meta_path.insert(0, Absent())
     socket.socket.connect = no_network
     namespace = {"__name__": "__main__"}
     found = []
@@ -77,15 +78,23 @@ def main() -> None:
 def guarded(load):
     """Return an import function that refuses cells what Colab lacks."""
 
-    def refusing(name, namespace=None, names=None, wanted=(), level=0):
+    def refusing(name, globals=None, locals=None, fromlist=(), level=0):
+        by_cell = (globals or {}).get("__name__") == "__main__"
         top = name.partition(".")[0]
-        by_cell = (namespace or {}).get("__name__") == "__main__"
-        known = top in ALLOWED or top in sys.stdlib_module_names
-        if top == "attnbook" or (by_cell and not known):
+        if by_cell and top not in ALLOWED and top not in sys.stdlib_module_names:
             raise ModuleNotFoundError(f"{top} is not among what students have")
-        return load(name, namespace, names, wanted, level)
+        return load(name, globals, locals, fromlist, level)
 
     return refusing
+
+
+class Absent:
+    """Answers for this package, first of all finders, that it is not there."""
+
+    def find_spec(self, name, path=None, target=None):
+        """Refuse the package and leave every other name to the next finder."""
+        if name.partition(".")[0] == "attnbook":
+            raise ModuleNotFoundError("students do not have attnbook")
 
 
 def no_network(self, address):

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from attnbook.grading import batch, collect, gradescope, report, sheets
-from attnbook.grading.assignments import Assignment, AssignmentError, find, load
+from attnbook.grading.assignments import Assignment, find, load
 from attnbook.grading.doctor import describe, examine
 from attnbook.grading.feedback import write_feedback
 from attnbook.grading.release import ReleaseRefused
@@ -122,10 +122,9 @@ def merge(options: argparse.Namespace) -> int:
     """Join shards, and add the marks that were given by hand."""
     shards = [read_results(folder) for folder in options.folders]
     results = sheets.join_shards(shards)
-    names = {result.assignment for result in results}
-    if len(names) != 1:
-        raise AssignmentError(f"results of one assignment are needed, not {names}")
-    assignment = load(names.pop(), options.assignments)
+    if not results:
+        raise sheets.SheetError("there is no submission in these folders")
+    assignment = load(results[0].assignment, options.assignments)
     for path in options.manual:
         results = sheets.apply_manual(results, sheets.read_manual(path))
     options.out.mkdir(parents=True, exist_ok=True)

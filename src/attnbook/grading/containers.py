@@ -46,7 +46,7 @@ class Container:
     def start(self, program: str, limits: Limits) -> Box:
         """Run a program in a new box."""
         box = f"attnbook-{secrets.token_hex(8)}"
-        inside = command(["python3", "-I", "-B"], program, limits)
+        inside = command(["python3", "-I", "-B"], program, limits, tied=False)
         image = os.environ.get(IMAGE_VARIABLE) or IMAGE
         words = [self.name, "run", "--name", box, *options(limits), *self.words]
         try:
@@ -80,7 +80,6 @@ class Container:
 def options(limits: Limits) -> list[str]:
     """Return the limits and walls of a container as words for `run`."""
     uid = FIRST_UID + secrets.randbelow(UIDS)
-    small = f"size={SMALL_MIB}m,mode=1777"
     values = {
         "pull": "never",
         "network": "none",
@@ -99,8 +98,8 @@ def options(limits: Limits) -> list[str]:
     }
     words = ["--rm", "--interactive", "--read-only"]
     words += [f"--{name}={value}" for name, value in values.items()]
-    words += [f"--tmpfs={HOME}:size={limits.scratch_mib}m,mode=1777"]
-    words += [f"--tmpfs=/tmp:{small}"]
+    for path, mib in ((HOME, limits.scratch_mib), ("/tmp", SMALL_MIB)):
+        words.append(f"--tmpfs={path}:size={mib}m,mode=1777")
     words += [f"--ulimit=nofile={OPEN_FILES}:{OPEN_FILES}"]
     words += [f"--ulimit=nproc={limits.processes}:{limits.processes}"]
     return words + [

@@ -100,7 +100,7 @@ def _bait() -> Iterator[dict[str, Any]]:
 @contextlib.contextmanager
 def _abstract(name: str) -> Iterator[None]:
     """Listen on a socket that has no file, where the system knows such ones."""
-    with socket.socket(socket.AF_UNIX) as one, contextlib.ExitStack() as stack:
+    with socket.socket(socket.AF_UNIX) as one:
         with contextlib.suppress(OSError):
             one.bind("\0" + name)
             one.listen()
@@ -172,8 +172,9 @@ def _package(found: dict, bait: dict) -> Verdict:
 
 
 def _writing(found: dict, bait: dict) -> Verdict:
-    places = found["writing"]
-    return bool(places) and set(places) <= WRITABLE, ", ".join(places)
+    places = [Path(place) for place in found["writing"]]
+    held = all(any(map(place.is_relative_to, WRITABLE)) for place in places)
+    return bool(places) and held, ", ".join(map(str, places))
 
 
 def _scratch(found: dict, bait: dict) -> Verdict:

@@ -231,7 +231,7 @@ def _cells(cells: list[CellFault], assignment: Assignment) -> str:
         return ""
     items = [f"<li>{_cell(cell, assignment)}</li>" for cell in cells]
     heading = f"{plural(len(cells), 'cell')} of your notebook did not finish"
-    after = "<p>Code cells are counted from 1. All later cells were run.</p>"
+    after = "<p>Code cells are counted from 1. Grading went on after them.</p>"
     return box(heading, f"<ul>{''.join(items)}</ul>{after}", "warn")
 
 

@@ -19,7 +19,7 @@ import signal
 import struct
 import sys
 
-PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 4, 22, 24
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 SECCOMP_MODE_FILTER, CAPABILITIES_3 = 2, 0x20080522
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -142,6 +142,8 @@ def main() -> None:
     limit(settings["limits"])
     if settings["contained"]:
         drop(settings["uid"])
+        if settings["tied"]:  # said before, and forgotten with the change of user
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         prctl(PR_SET_DUMPABLE, 0)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         filter_calls()
@@ -156,4 +158,5 @@ def main() -> None:
     exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
 
 
-main()
+if __name__ == "__main__":
+    main()

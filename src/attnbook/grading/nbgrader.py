@@ -41,15 +41,18 @@ def export(assignment: Assignment) -> NotebookNode:
             nbgrader would have nothing to give its points for.
     """
     shown = [part for part in parts(assignment) if not part.for_instructors]
-    points = test_points(assignment, shown)
+    points = points_of_cells(assignment, shown)
     cells: list[NotebookNode] = []
     ids: Counter[str] = Counter()
     for part, question in zip(shown, owners(shown), strict=True):
-        cells.append(_cell(part, question, points, ids))
+        cells.append(_cell(part))
+        if name := name_of(part, question):
+            cells[-1].metadata.nbgrader = metadata(part, name, points.get(name), ids)
         if len(cells) == 1:
             cells.append(v4.new_markdown_cell(opening(assignment)))
         if part.kind == "code" and "check" in defined(part.solved):
-            cells.append(_marked(v4.new_code_cell(STRICT_CHECK), "given", ids))
+            cells.append(v4.new_code_cell(STRICT_CHECK))
+            cells[-1].metadata.nbgrader = metadata(part, name, None, ids)
     return notebook(cells)
 
 
@@ -64,57 +67,59 @@ def owners(shown: list[Part]) -> list[str]:
     return found
 
 
-def test_points(assignment: Assignment, shown: list[Part]) -> dict[str, float]:
-    """Return what one check cell of each question brings: its points, split evenly."""
+def points_of_cells(assignment: Assignment, shown: list[Part]) -> dict[str, float]:
+    """Return what an answer in words, or each check cell of a question, brings.
+
+    Keys are the names of cells. The points of a question are split evenly over its
+    check cells; one that stands in a question for words brings none.
+    """
     pairs = zip(shown, owners(shown), strict=True)
     tests = Counter(question for part, question in pairs if "check" in part.tags)
     points = {}
     for question in assignment.questions:
-        if not question.text:
-            if not tests[question.id]:
-                where = f"{assignment.name}, question {question.id}"
-                raise AssignmentError(f"{where} has no cell with the tag `check`")
-            points[question.id] = points_of(assignment, question) / tests[question.id]
+        whole = points_of(assignment, question)
+        if question.text:
+            points[f"q{question.id}-text"] = whole
+        elif tests[question.id]:
+            points[f"q{question.id}-test"] = whole / tests[question.id]
         else:
-            points[question.id] = question.points
+            where = f"{assignment.name}, question {question.id}"
+            raise AssignmentError(f"{where} has no cell with the tag `check`")
     return points
 
 
-def _cell(
-    part: Part, question: str, points: dict[str, float], ids: Counter[str]
-) -> NotebookNode:
-    make = v4.new_code_cell if part.kind == "code" else v4.new_markdown_cell
-    cell = make(delimited(part))
+def name_of(part: Part, question: str) -> str:
+    """Return what a cell is to nbgrader; '' for Markdown that it need not know."""
     if answered := text_answer(part):
-        return _marked(cell, f"q{answered}-text", ids, points[answered], solution=True)
+        return f"q{answered}-text"
     if part.is_answer:
-        return _marked(cell, f"q{question}-answer", ids, solution=True)
-    if "check" in part.tags and question in points:
-        return _marked(cell, f"q{question}-test", ids, points[question])
-    return _marked(cell, "given", ids) if part.kind == "code" else cell
+        return f"q{question}-answer"
+    if "check" in part.tags:
+        return f"q{question}-test"
+    return "given" if part.kind == "code" else ""
 
 
-def _marked(
-    cell: NotebookNode,
-    name: str,
-    ids: Counter[str],
-    points: float | None = None,
-    solution: bool = False,
-) -> NotebookNode:
-    """Give a cell nbgrader's metadata and an id of its own."""
+def metadata(
+    part: Part, name: str, points: float | None, ids: Counter[str]
+) -> dict[str, object]:
+    """Return nbgrader's metadata for a cell, with an id of its own."""
     name = re.sub(r"[^\w-]", "-", name, flags=re.ASCII)
     ids[name] += 1
-    cell.metadata.nbgrader = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "grade": points is not None,
-        "solution": solution,
-        "locked": not solution,
+        "solution": part.is_answer,
+        "locked": not part.is_answer,
         "task": False,
         "grade_id": f"{name}-{ids[name]}",
-        "cell_type": cell.cell_type,
+        "cell_type": part.kind,
         **({} if points is None else {"points": points}),
     }
-    return cell
+
+
+def _cell(part: Part) -> NotebookNode:
+    make = v4.new_code_cell if part.kind == "code" else v4.new_markdown_cell
+    return make(delimited(part))
 
 
 def delimited(part: Part) -> str:

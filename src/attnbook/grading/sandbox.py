@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attnbook.grading.assignments import Limits
 from attnbook.grading.box import (
@@ -47,6 +47,7 @@ How to get one:
   in a container  it may need --privileged, or grade outside of it"""
 
 
+@runtime_checkable
 class Backend(Protocol):
     """Something that starts boxes."""
 
@@ -92,6 +93,7 @@ BACKENDS: dict[str, Backend] = {
     for backend in (
         Bubblewrap(),
         UtilLinux(),
+        # by itself podman adds writable folders without a bound
         Container("podman", ("--read-only-tmpfs=false",)),
         Container("docker"),
         Unsafe(),

@@ -36,13 +36,22 @@ def restored(text: str) -> str:
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write cells that are already `inert` where they have to be."""
     # a lone surrogate, which JSON can hold, has no place in UTF-8
     with path.open("w", encoding="utf-8-sig", errors="replace", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_MINIMAL).writerows(rows)
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Return rows as dictionaries, with the numbers a spreadsheet shows."""
+    """Return rows as dictionaries, with the numbers a spreadsheet shows.
+
+    Args:
+        path: a sheet as a spreadsheet program saved it.
+        needed: columns that must be there; others that are not read as "".
+
+    Raises:
+        SheetError: a needed column is missing, or the file is no table.
+    """
     text = _decoded(path.read_bytes())
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     separator = max(",;\t", key=first.count)
@@ -57,7 +66,6 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, st
     return [
         (number, defaultdict(str, zip(names, row, strict=False)))
         for number, row in rows
-        if any(cell.strip() for cell in row)
     ]
 
 

@@ -210,7 +210,7 @@ def outcomes(graded: Sequence[Result]) -> str:
     raised = sum(any(cell.outcome == "error" for cell in one.cells) for one in graded)
     text = (
         f"<p>Cells had to be stopped in {plural(stopped, 'submission')}, and raised "
-        f"errors in {plural(raised, 'submission')}; the cells after them were run.</p>"
+        f"errors in {plural(raised, 'submission')}.</p>"
     )
     head = ["Outcome", "Checks", "Submissions", "Share of checks"]
     kinds = ["", "number", "number", "bar-cell"]
