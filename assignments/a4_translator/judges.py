@@ -588,11 +588,6 @@ WHOLE_MISTAKES = _mistakes(
         "The output layer reads a normed x.",
         partial(_whole, no_norm=("decoder",)),
     ),
-    (
-        "both last norms are missing",
-        "encoder_norm and decoder_norm stand after the last layer of each side.",
-        partial(_whole, no_norm=("encoder", "decoder")),
-    ),
     *(
         (
             f"only one {side} layer is used",

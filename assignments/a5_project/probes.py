@@ -97,7 +97,7 @@ def _chosen(ns):
 
 
 def _shape(ns, shapes):
-    """Return the student's shape; an unknown track gets one, too, and is named later."""
+    """Return the shape in the student's track; the judge names an unknown one."""
     return tuple(shapes.get(_chosen(ns)["track"], shapes["efficient"]))
 
 

@@ -12,6 +12,7 @@ some megabytes and not the machine.
 import io
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,16 @@ from pathlib import Path
 import nbformat
 
 from attnbook.grading.assignments import Assignment
+from attnbook.grading.results import Result
 from attnbook.grading.sources import defined
 from attnbook.grading.versions import solved_version, student_version
 
+# Shorter than in a course: a case that hangs costs its limits.
+LIMITS = """[limits]
+cell_seconds = 2
+probe_seconds = 2
+total_seconds = 25
+"""
 CODE = nbformat.v4.new_code_cell
 TEXT = nbformat.v4.new_markdown_cell
 
@@ -122,6 +130,25 @@ def writer(file, data):
         path.write_bytes(as_bytes(data))
 
     return write
+
+
+def shortened(assignments: Path, folder: Path) -> Path:
+    """Copy assignment 1 with shorter limits and return the folder."""
+    shutil.copytree(assignments / "a1_scores", folder / "a1_scores")
+    path = folder / "a1_scores" / "assignment.toml"
+    text = path.read_text("utf-8")
+    assert "[limits]" not in text
+    text = text.replace("[[questions]]", f"{LIMITS}\n[[questions]]", 1)
+    path.write_text(text, "utf-8")
+    return folder
+
+
+def points_of(result: Result) -> dict[str, float]:
+    """Return the points of each question."""
+    found = {check.question: 0.0 for check in result.checks}
+    for check in result.checks:
+        found[check.question] += check.earned
+    return found
 
 
 # ordinary

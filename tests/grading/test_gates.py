@@ -133,6 +133,13 @@ def test_each_sign_of_life_in_a_stub_is_listed(check, visible, cells):
     assert len(gates.not_nothing(one)) == 1
 
 
+def test_stub_may_be_told_which_file_it_lacks():
+    one = result(outcome="wrong", earned=0, mistake="no model.bin handed in")
+    one.visible[0].outcome = "not attempted"
+    assert gates.not_nothing(one, ["model.bin"]) == []
+    assert len(gates.not_nothing(one, ["other.bin"])) == 1
+
+
 def test_file_of_the_solution_is_handed_in(tmp_path):
     files = '[files]\n"model.bin" = 100\n[[questions]]\nid = "1"'
     edit = ("assignment.toml", '[[questions]]\nid = "1"', files)

@@ -62,7 +62,7 @@ def test_questions_show_mean_and_quartiles():
 
 def test_fault_is_in_no_statistic():
     ones = in_question_1(4, 4)
-    assert "4 2 4 4 4 4 100 %" in read([*ones, result("x", **FAULT)])
+    assert "Total 4 2 4 4 4 4 100 %" in read([*ones, result("x", **FAULT)])
 
 
 def test_unmarked_answers_are_counted_and_told():

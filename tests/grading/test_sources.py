@@ -79,6 +79,7 @@ EDITS = {
     "words": ("**Answer 3.**", "**Answer three.**", "starts with '?.*Answer 3"),
     "words unmarked": ("<!-- BEGIN SOLUTION -->\n", "", "stray"),
     "name": ("def context(", "def kontext(", "no answer cell defines .'context'"),
+    "crowded title": ("average.\n", "average.\n\n## Start\n", "introduction only"),
     "title": ("# Assignment 9. A tiny assignment", "Hello", "cell 1 is not a title"),
 }
 

@@ -38,13 +38,8 @@ class Bubblewrap:
         """Run a program in a new box."""
         tree = host.tree()
         uid = host.plain_uid() if os.geteuid() == 0 else None
-        inside = command(
-            [tree.python, "-I", "-S", "-B"],
-            program,
-            limits,
-            paths=tree.packages,
-            uid=uid,
-        )
+        python = [tree.python, "-I", "-S", "-B"]
+        inside = command(python, program, limits, paths=tree.packages, uid=uid)
         outside = ["bwrap", *_rights(), *_mounts(tree, limits), "--", *inside]
         process = spawn(outside, env=ENVIRONMENT)
         return Box(process, first_child(process.pid))

@@ -7,7 +7,7 @@ through the same `grade_notebook` as submissions do.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -80,7 +80,12 @@ def trials(assignment: Assignment, student: NotebookNode) -> list[Trial]:
     extras = solution_files(assignment)
     solved = solved_version(assignment)
     made = [
-        Trial(name="stub", notebook=student, extras={}, faults=not_nothing),
+        Trial(
+            name="stub",
+            notebook=student,
+            extras={},
+            faults=lambda result: not_nothing(result, assignment.files),
+        ),
         Trial(name="solution", notebook=solved, extras=extras, faults=not_full),
     ]
     for wrong in assignment.wrong_answers:
@@ -133,13 +138,17 @@ def not_full(result: Result) -> list[str]:
     return found + _cell_faults(result)
 
 
-def not_nothing(result: Result) -> list[str]:
-    """List what is wrong with how the unanswered notebook is marked."""
+def not_nothing(result: Result, files: Collection[str] = ()) -> list[str]:
+    """List what is wrong with how the unanswered notebook is marked.
+
+    A check may also end as a mistake that names the file which was not handed in.
+    """
     fine = ("not attempted", "missing")
     found = [
         f"{check.id} {check.outcome}, {check.earned:g} points: {check.mistake}"
         for check in result.checks
-        if check.earned or check.outcome not in fine
+        if check.earned
+        or not (check.outcome in fine or any(file in check.mistake for file in files))
     ]
     found += [
         f"visible check {check.title!r}, {check.outcome}: {check.message}"

@@ -141,6 +141,7 @@ def main() -> None:
     sys.path += settings["paths"]
     limit(settings["limits"])
     if settings["contained"]:
+        sys.modules["attnbook"] = None  # its folder is covered; an import should say so
         drop(settings["uid"])
         if settings["tied"]:  # said before, and forgotten with the change of user
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

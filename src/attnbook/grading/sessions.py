@@ -52,6 +52,7 @@ class Session:
         self.rest = b""
         self.asked = 0
         self.cpu_seconds = 0.0
+        self.looked = 0.0
         self.box = backend.start(PROGRAM, limits)
         self.selector = selectors.DefaultSelector()
         for pipe in (self.box.process.stdin, self.box.process.stdout):
@@ -112,7 +113,8 @@ class Session:
             try:
                 data = data[os.write(pipe, data) :]
             except BlockingIOError:
-                self.wait(until)
+                self.watch(until)
+                time.sleep(POLL_SECONDS / 5)
             except OSError:
                 raise Stopped("killed", "the process ended") from None
 
@@ -121,10 +123,7 @@ class Session:
         while b"\n" not in self.rest:
             if self.selector.select(POLL_SECONDS):
                 self.take()
-            else:
-                self.wait(until)
-            if time.monotonic() > until:
-                raise Stopped("timed out", "stopped at its time limit")
+            self.watch(until)
         line, self.rest = self.rest.split(b"\n", 1)
         return line
 
@@ -138,18 +137,20 @@ class Session:
         if self.received > self.limits.output_mib * 2**20:
             raise Stopped("killed", "stopped at its output limit")
 
-    def wait(self, until: float) -> None:
-        """Pass a moment; end what is late or holds too much memory."""
-        if time.monotonic() > until:
+    def watch(self, until: float) -> None:
+        """End what is late or holds too much memory."""
+        now = time.monotonic()
+        if now > until:
             raise Stopped("timed out", "stopped at its time limit")
-        self.look()
-        if self.memory_mib > self.limits.memory_mib:
-            raise Stopped("killed", "stopped at its memory limit")
-        time.sleep(POLL_SECONDS / 5)
+        if now - self.looked > POLL_SECONDS:
+            self.look()
+            if self.memory_mib > self.limits.memory_mib:
+                raise Stopped("killed", "stopped at its memory limit")
 
     def look(self) -> None:
         """Measure the tree."""
         usage = self.box.usage()
+        self.looked = time.monotonic()
         self.memory_mib = usage.memory_mib
         self.cpu_seconds = max(self.cpu_seconds, usage.cpu_seconds)
 

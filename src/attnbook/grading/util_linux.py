@@ -40,25 +40,23 @@ class UtilLinux:
         if missing:
             raise NoSandbox(f"{' and '.join(missing)} (util-linux) not installed")
         tree = host.tree()
+        uid = host.plain_uid() if os.geteuid() == 0 else None
+        python = [tree.python, "-I", "-S", "-B"]
+        inside = command(python, program, limits, paths=tree.packages, uid=uid)
         plan = {
             **asdict(tree),
             "home": HOME,
             "scratch": {HOME: limits.scratch_mib, "/tmp": SMALL_MIB},
             "shared": (SHARED, SMALL_MIB),
         }
-        root = os.geteuid() == 0
-        python = [tree.python, "-I", "-S", "-B"]
-        inside = command(
-            python,
-            program,
-            limits,
-            paths=tree.packages,
-            uid=host.plain_uid() if root else None,
-        )
-        words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child"]
-        words += [f"--{name}" for name in NAMESPACES]
-        # root needs no user namespace, where its limit on processes would not count
-        words += [] if root else ["--map-current-user", "--keep-caps"]
-        words += [*python, "-c", NEW_ROOT.read_text("utf-8"), json.dumps(plan)]
-        process = spawn([*words, *inside], env=ENVIRONMENT, start_new_session=True)
+        build = [*python, "-c", NEW_ROOT.read_text("utf-8"), json.dumps(plan)]
+        words = [*_namespaces(), *build, *inside]
+        process = spawn(words, env=ENVIRONMENT, start_new_session=True)
         return Box(process, first_child(process.pid))
+
+
+def _namespaces() -> list[str]:
+    words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child"]
+    words += [f"--{name}" for name in NAMESPACES]
+    # root needs no user namespace, where its limit on processes would not count
+    return words + ["--map-current-user", "--keep-caps"] * (os.geteuid() != 0)
