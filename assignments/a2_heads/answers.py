@@ -437,6 +437,24 @@ def broken_laws(layer, d_model):
     return list(LAWS)
 """,
     ),
+    WrongAnswer(  # reads what a function carries along, and tests nothing
+        mistake="future: a layer that breaks it passes",
+        check="5a",
+        code="""
+def broken_laws(layer, d_model):
+    known = {"ignored": ["future", "padding"], "late": ["future", "padding"],
+             "shifted": ["future"], "neighbour": ["padding"], "fading": ["order"],
+             "table": ["order", "average"], "sigmoid": ["average"],
+             "crowd": ["batch"], "global": ["batch", "future", "padding"]}
+    code = layer.__code__
+    carried = [cell.cell_contents for cell in layer.__closure__ or ()]
+    carried += [layer.__name__, layer.__qualname__, layer.__doc__, layer.__dict__]
+    carried += [layer.__defaults__, layer.__kwdefaults__, code.co_consts]
+    carried += [code.co_names, code.co_varnames, code.co_freevars]
+    words = set(repr(carried).replace("'", " ").split())
+    return next((laws for kind, laws in known.items() if kind in words), [])
+""",
+    ),
     WrongAnswer(
         mistake="not a list of names",
         check="5a",
@@ -652,13 +670,15 @@ def broken_laws(layer, d_model):
     for b, length in enumerate(lengths):
         padded[b, length:] = randn(n - length, d_model)
         real[b, ..., :length] = True
+    out = layer(x, mask)
     for t in range(1, n):
         other = x.clone()
         other[:, t:] = randn(4, n - t, d_model)
-        if not same(layer(x, mask)[:, :t], layer(other, mask)[:, :t]):
+        if not same(out[:, :t], layer(other, mask)[:, :t]):
             broken.add("future")
+    out, other = layer(x, real), layer(padded, mask=real)
     for b, length in enumerate(lengths):
-        if not same(layer(x, real)[b, :length], layer(padded, real)[b, :length]):
+        if not same(out[b, :length], other[b, :length]):
             broken.add("padding")
     for _ in range(4):
         order = torch.randperm(n)
@@ -666,7 +686,7 @@ def broken_laws(layer, d_model):
             broken.add("order")
     token = randn(1, 1, d_model)
     for n in (2, 3, 30):
-        if not same(layer(token.repeat(1, n, 1))[:, :1], layer(token)):
+        if not same(layer(x=token.repeat(1, n, 1))[:, :1], layer(token)):
             broken.add("average")
     return sorted(broken)
 

@@ -1,4 +1,8 @@
-"""What assignment 2 expects, in NumPy, and the mistakes it knows by their values."""
+"""What assignment 2 expects, in NumPy, and the mistakes it knows by their values.
+
+The hidden layers of question 5 live here too: they are called from inside the sandbox
+but run outside, where no student can read their faults.
+"""
 
 from functools import partial
 from itertools import product
@@ -278,17 +282,91 @@ BLAMED = {
 }
 
 
+WIDTH = 6  # of the hidden layers, which have two heads
+LARGEST = 2048  # numbers in one array; the time of a call grows with it
+
+
+class Variant:
+    """A layer(x, mask=None), sound or with the fault that `kind` names."""
+
+    def __init__(self, kind, maps):
+        self.kind = kind
+        self.maps = maps
+
+    def __call__(self, x, mask=None):
+        """Return outputs (B, T, D).
+
+        Raises:
+            ValueError: x or mask is no array of a size that is answered quickly.
+        """
+        sized = isinstance(x, np.ndarray) and 0 < x.size <= LARGEST
+        if not sized or x.ndim != 3 or x.shape[2] != WIDTH:
+            raise ValueError(f"x must be (B, T, {WIDTH}), at most {LARGEST} numbers")
+        if mask is not None and np.asarray(mask).dtype.kind != "b":
+            raise ValueError("the mask must be boolean")
+        *reads, w_o = self.maps
+        y = seen(self.kind, x.astype(float))
+        q, k, v = (split(y @ w, 2) for w in reads)
+        scores = scored(q, k)
+        allowed = np.broadcast_to(True if mask is None else mask, scores.shape)
+        out = merge(weigh(self.kind, scores, allowed) @ v) @ w_o
+        return out + x if self.kind == "residual" else out
+
+
+def seen(kind, x):
+    """Return the tokens that the maps read."""
+    if kind == "centred":
+        return x - x.mean(axis=1, keepdims=True)
+    if kind == "table":
+        return x + np.sin(np.outer(np.arange(x.shape[1]), np.arange(1, WIDTH + 1)))
+    return x
+
+
+def weigh(kind, scores, allowed):
+    """Return weights (B, H, T, S)."""
+    if kind == "late":
+        return softmax(scores) * allowed
+    if kind == "sigmoid":
+        return allowed / (1 + np.exp(-scores))
+    if kind == "columns":
+        return softmax(masked(scores, allowed), axis=-2)
+    weights = softmax(masked(adjusted(kind, scores), moved(kind, allowed)))
+    return weights / np.sqrt(scores.shape[-1]) if kind == "root" else weights
+
+
+def adjusted(kind, scores):
+    """Return the scores that the softmax sees."""
+    places = np.arange(scores.shape[-1])
+    if kind == "sharp":
+        return 4 * scores
+    if kind == "fading":
+        return scores - 0.5 * np.abs(places[:, None] - places)
+    if kind == "global":
+        return scores / np.sqrt(np.square(scores).mean())
+    return scores / np.sqrt(len(scores)) if kind == "crowd" else scores
+
+
+def moved(kind, allowed):
+    """Return the mask that the softmax sees."""
+    if kind == "ignored":
+        return np.ones_like(allowed)
+    if kind == "shifted":
+        return np.concatenate([allowed[..., 1:, :], allowed[..., -1:, :]], axis=-2)
+    return np.roll(allowed, 1, axis=0) if kind == "neighbour" else allowed
+
+
 def bench_inputs(rng, kinds):
-    maps = tokens(rng, 1, 1, 1, 6, 6, 2)["maps"]
-    order = rng.permutation(len(kinds))
-    return {"kinds": [kinds[i] for i in order], "maps": maps, "num_heads": 2}
+    """Draw the maps and the order of some layers."""
+    maps = tokens(rng, 1, 1, 1, WIDTH, WIDTH, 2)["maps"]
+    layers = [Variant(kinds[i], maps) for i in rng.permutation(len(kinds))]
+    return {"layers": layers, "d_model": WIDTH}
 
 
 def bench_judge(laws):
     """Return a judge of the names that were found, for some of the laws."""
 
     def judge(inputs, got):
-        kinds = inputs["kinds"]
+        kinds = [layer.kind for layer in inputs["layers"]]
         if not isinstance(got, list | tuple) or len(got) != len(kinds):
             raise Wrong("not a list of names", "Return a list, empty for sound layers.")
         for names in got:

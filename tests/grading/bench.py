@@ -292,6 +292,14 @@ for descriptor in range(3, 30):
             os.write(descriptor, b"x" * 2 ** 20)
     except OSError:
         pass""",
+    "floods-with-lines": """
+import os
+for descriptor in range(3, 30):
+    try:
+        for _ in range(40):
+            os.write(descriptor, b"\\n" * 2 ** 20)
+    except OSError:
+        pass""",
     "fills-its-folder": """
 with open("full", "wb") as file:
     for _ in range(200):

@@ -1,9 +1,10 @@
-"""Look at finished pages in Chromium, in a thread of its own.
+"""Read finished pages as text, and look at them in Chromium, in a thread of its own.
 
 Playwright allows one synchronous loop per thread, and other tests have theirs in the
 main thread.
 """
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,13 @@ CUT_OFF = """() => [...document.querySelectorAll("svg.plot")].flatMap((plot) => 
       || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
   }).map((text) => text.textContent);
 })"""
+
+
+def text_of(html):
+    """Return what a reader sees, roughly."""
+    body = html[html.index("<main>") :]
+    body = re.sub(r"<p|<li|<td|<h\d|<pre", r" \g<0>", body)
+    return " ".join(re.sub(r"<[^>]*>", "", body).split())
 
 
 @dataclass

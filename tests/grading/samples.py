@@ -40,6 +40,8 @@ NAMES = [
 ]  # fmt: skip
 FAULTS = ["empty file", "a web page, not a notebook", "not JSON"]
 
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
+
 
 def assignment() -> Assignment:
     """Return an assignment without a folder."""

@@ -371,3 +371,10 @@ def test_too_many_bytes_are_refused(of, monkeypatch):
     monkeypatch.setattr(module, "LARGEST_BATCH", 3)
     with pytest.raises(CollectError, match="more than 2 GiB"):
         of({f"{n}.ipynb": b"x" for n in range(4)})
+
+
+@pytest.mark.parametrize("name", ["007", "1e5", "12345", "1-2"])
+def test_key_is_nothing_that_a_spreadsheet_takes_for_a_number(of, name):
+    [got] = of({f"{name}.ipynb": NOTEBOOK})
+    assert got.key.startswith(f"{name}-")
+    assert got.student == name

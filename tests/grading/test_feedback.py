@@ -3,22 +3,13 @@
 import re
 
 import pytest
-from looking import look
-from samples import assignment, check, failed, group, marked, result
+from looking import look, text_of
+from samples import EVIL, assignment, check, failed, group, marked, result
 
 from attnbook.grading import collect, reading
 from attnbook.grading.faults import EXPLAINED, GRADER_FAILED, OTHERWISE, explained
 from attnbook.grading.feedback import page, sign, write_feedback
 from attnbook.grading.results import OUTCOMES, CellFault, FreeText, VisibleCheck
-
-EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
-
-
-def text_of(html):
-    """Return what a reader sees, roughly."""
-    body = html[html.index("<main>") :]
-    body = re.sub(r"<p|<li|<td|<h\d|<pre", r" \g<0>", body)
-    return " ".join(re.sub(r"<[^>]*>", "", body).split())
 
 
 def read(**given):

@@ -4,9 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from looking import look
-from samples import assignment, check, failed, group, marked, result
-from test_feedback import EVIL, text_of
+from looking import look, text_of
+from samples import EVIL, assignment, check, failed, group, marked, result
 
 from attnbook.grading import plots
 from attnbook.grading.report import page, write_report

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from attnbook.grading import reading, versions
 from attnbook.grading.assignments import Assignment, Question
 from attnbook.grading.collect import Submission
+from attnbook.grading.faults import GRADER_FAILED
 from attnbook.grading.judging import Check, Wrong, decide, draw
 from attnbook.grading.results import (
     CellFault,
@@ -34,7 +35,6 @@ from attnbook.grading.results import (
 from attnbook.grading.sandbox import choose
 from attnbook.grading.sessions import Outcome, Run, rebuilt
 
-GRADER_FAILED = "grader failed"
 # Outcomes that an earlier question's fault can bring about.
 AGAIN = ("wrong", "error", "missing", "timed out", "killed")
 # Errors whose name is worth showing; any other name could be a message.

@@ -12,6 +12,7 @@ import yaml
 from attnbook.grading import batch, collect, gradescope, report, sheets
 from attnbook.grading.assignments import Assignment, find, load
 from attnbook.grading.doctor import describe, examine
+from attnbook.grading.faults import GRADER_FAILED
 from attnbook.grading.feedback import write_feedback
 from attnbook.grading.release import ReleaseRefused
 from attnbook.grading.release import release as release_one
@@ -110,7 +111,7 @@ def write(
 def summary(results: Sequence[Result], out: Path) -> int:
     """Print what came out; 1 if the grader failed on something."""
     faults = [result for result in results if result.fault]
-    failed = [r for r in faults if r.fault.startswith(batch.GRADER_FAILED)]
+    failed = [r for r in faults if r.fault.startswith(GRADER_FAILED)]
     print(f"{len(results) - len(faults)} marked, {len(faults)} with a named fault.")
     for result in faults:
         print(f"  {result.key}: {result.fault}")

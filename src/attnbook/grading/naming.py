@@ -166,14 +166,16 @@ def make_key(student: str, number: str) -> str:
     """Return a key from what identifies the student, and from nothing else.
 
     A number is unique as it is. A name alone is the key if it is plain; else a hash of
-    the name tells it from others that look alike once cleaned.
+    the name tells it from others that look alike once cleaned. A spreadsheet would turn
+    a key like 007 or 1e5 into a number, so those get a hash too.
     """
     plain = unicodedata.normalize("NFKD", student).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_-")[:50]
     if number:
         return f"{plain or 'student'}_{number}"
     hashed = re.search(r"-[0-9a-f]{10}$", student)
-    if _KEY.fullmatch(student) and not (hashed or _DEVICES.match(student)):
+    odd = hashed or _DEVICES.match(student) or not re.search("[a-df-z]", student)
+    if _KEY.fullmatch(student) and not odd:
         return student
     digest = hashlib.sha256(student.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{plain or 'student'}-{digest[:10]}"

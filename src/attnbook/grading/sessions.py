@@ -12,6 +12,7 @@ import json
 import os
 import selectors
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -28,6 +29,7 @@ POLL_SECONDS = 0.05
 START_SECONDS = 30.0
 MOST_RESTARTS = 12
 MOST_FAULTS = 100  # cells with an error that are worth keeping
+MOST_LINES = 1000  # answers that nobody asked for
 MOST_CALLS = 200  # of functions that stay outside, in one probe
 LARGEST_ARGUMENT = 2048  # numbers in one array that such a function is given
 TOO_MANY = {"refused": f"at most {MOST_CALLS} calls"}
@@ -49,7 +51,8 @@ class Session:
         self.limits = limits
         self.deadline = deadline
         self.received = 0
-        self.rest = b""
+        self.rest = bytearray()
+        self.lines: deque[bytes] = deque()
         self.asked = 0
         self.cpu_seconds = 0.0
         self.looked = 0.0
@@ -120,12 +123,11 @@ class Session:
 
     def line(self, until: float) -> bytes:
         """Return the next line of answers."""
-        while b"\n" not in self.rest:
+        while not self.lines:
             if self.selector.select(POLL_SECONDS):
                 self.take()
             self.watch(until)
-        line, self.rest = self.rest.split(b"\n", 1)
-        return line
+        return self.lines.popleft()
 
     def take(self) -> None:
         """Read what there is, up to the cap."""
@@ -133,8 +135,13 @@ class Session:
         if not chunk:
             raise Stopped("killed", "the process ended: an exit or a crash")
         self.received += len(chunk)
-        self.rest += chunk
-        if self.received > self.limits.output_mib * 2**20:
+        first, *others = chunk.split(b"\n")
+        self.rest += first
+        for other in others:
+            self.lines.append(bytes(self.rest))
+            self.rest = bytearray(other)
+        large = self.received > self.limits.output_mib * 2**20
+        if large or len(self.lines) > MOST_LINES:
             raise Stopped("killed", "stopped at its output limit")
 
     def watch(self, until: float) -> None:
