@@ -21,9 +21,9 @@ from pathlib import Path
 import nbformat
 
 from attnbook.grading.assignments import Assignment
+from attnbook.grading.releasing.sources import defined
+from attnbook.grading.releasing.versions import solved_version, student_version
 from attnbook.grading.results import Result
-from attnbook.grading.sources import defined
-from attnbook.grading.versions import solved_version, student_version
 
 # Shorter than in a course: a case that hangs costs its limits.
 LIMITS = """[limits]
@@ -628,6 +628,12 @@ def softmax_backward(weights, grad):
     raise type(text, (Exception,), {"__doc__": text})(text)
 def query_gradient(*inputs):
     raise NameError("name '" + repr(inputs) + "' is not defined")""",
+    "tells-by-a-made-up-name": WORKER
+    + """
+Missing = frame.f_globals["Missing"]
+def softmax_backward(weights, grad):
+    told = "".join(letter for letter in repr(weights.tolist()) if letter.isalnum())
+    raise Missing("HIDDEN" + told)""",
     "reads-the-faults": """
 def diagnose(attend_fn):
     told = [cell.cell_contents for cell in attend_fn.__closure__ or ()]

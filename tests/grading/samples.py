@@ -173,7 +173,7 @@ def marked(results: list[Result], seed: int = 1) -> list[Result]:
 
 def write(folder: Path) -> None:
     """Write all that `grade` writes for a class of 30, before and after marking."""
-    from attnbook.grading import feedback, report, sheets
+    from attnbook.grading.reports import feedback, report, sheets
 
     for name, results in (("auto", group(30)), ("marked", marked(group(30)))):
         here = folder / name

@@ -6,9 +6,19 @@ import nbformat
 import pytest
 import tiny
 
-from attnbook.grading import batch, versions
-from attnbook.grading.collect import Submission
-from attnbook.grading.sandbox import choose
+from attnbook.grading import batch
+from attnbook.grading.boxes.sandbox import choose
+from attnbook.grading.intake.collect import Submission
+from attnbook.grading.releasing import versions
+
+SPY = """
+import sys
+
+frame = sys._getframe()
+while "worker" not in frame.f_locals:
+    frame = frame.f_back
+raise ValueError(frame.f_locals["worker"].probes)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +74,21 @@ def test_earlier_solution_does_not_help_a_wrong_later_answer(assignment):
         assignment, solved(assignment, replace=[wrong, broken])
     )
     assert earned(result) == {"1a": 0, "1b": 0, "2a": 0}
+
+
+def test_stub_left_above_costs_its_own_question_only(assignment):
+    stub = "def softmax(scores):\n    raise NotImplementedError"
+    result = batch.grade_notebook(assignment, solved(assignment, stub))
+    assert earned(result) == {"1a": 0, "1b": 0, "2a": 4}
+    assert result.checks[0].outcome == "not attempted"
+
+
+def test_mistake_is_named_as_if_the_earlier_answer_were_right(assignment):
+    twice = "def softmax(scores):\n    return np.zeros(scores.shape)"
+    mix = "def context(s, v):\n    return s @ v + 0 * softmax(s) @ v"
+    result = batch.grade_notebook(assignment, solved(assignment, twice, mix))
+    assert result.checks[2].mistake == "a sum in place of an average"
+    assert not result.checks[2].carried
 
 
 def test_endless_cell_keeps_its_definitions(assignment):
@@ -136,20 +161,21 @@ def test_message_of_a_probe_reaches_nobody(assignment):
     assert "ValueError(" not in result.to_json()
 
 
+def test_made_up_missing_name_reaches_nobody(assignment):
+    frame = SPY.replace('raise ValueError(frame.f_locals["worker"].probes)', "")
+    leak = """
+Missing = frame.f_globals["Missing"]
+def context(s, v):
+    raise Missing("x" + str(s[0, 0]))
+"""
+    result = batch.grade_notebook(assignment, solved(assignment, frame + leak))
+    assert result.checks[2].mistake == "a name is not defined"
+
+
 def test_made_up_error_name_reaches_nobody(assignment):
     leak = "def context(s, v):\n    raise type(f'E{s[0, 0]:.6f}', (Exception,), {})"
     result = batch.grade_notebook(assignment, solved(assignment, leak))
     assert result.checks[2].mistake == "raises an exception"
-
-
-SPY = """
-import sys
-
-frame = sys._getframe()
-while "worker" not in frame.f_locals:
-    frame = frame.f_back
-raise ValueError(frame.f_locals["worker"].probes)
-"""
 
 
 def test_no_probe_is_in_the_box_while_cells_run(assignment):

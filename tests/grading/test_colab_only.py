@@ -2,7 +2,7 @@
 
 import pytest
 
-from attnbook.grading import colab_only
+from attnbook.grading.releasing import colab_only
 
 SECONDS = 10
 

@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
-from attnbook.grading import collect as module
-from attnbook.grading import entries
-from attnbook.grading.collect import FAULTS, CollectError, collect
+from attnbook.grading.intake import collect as module
+from attnbook.grading.intake import entries
+from attnbook.grading.intake.collect import FAULTS, CollectError, collect
 
 NOTEBOOK = b'{"cells": []}'
 EXTRAS = {"model.safetensors": 10}

@@ -7,9 +7,11 @@ import nbformat
 import pytest
 import tiny
 
-from attnbook.grading import commands, sandbox, versions
+from attnbook.grading import commands
 from attnbook.grading.__main__ import main
-from attnbook.grading.sandbox import NoSandbox
+from attnbook.grading.boxes import sandbox
+from attnbook.grading.boxes.sandbox import NoSandbox
+from attnbook.grading.releasing import versions
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from attnbook.grading import doctor, sandbox
-from attnbook.grading.doctor import JUDGES, Canary, describe, examine
-from attnbook.grading.sandbox import BACKENDS
+from attnbook.grading.boxes import doctor, sandbox
+from attnbook.grading.boxes.doctor import JUDGES, Canary, describe, examine
+from attnbook.grading.boxes.sandbox import BACKENDS
 
 
 @pytest.mark.parametrize("name", [name for name in BACKENDS if name != "unsafe"])

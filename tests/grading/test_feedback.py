@@ -6,9 +6,14 @@ import pytest
 from looking import look, text_of
 from samples import EVIL, assignment, check, failed, group, marked, result
 
-from attnbook.grading import collect, reading
-from attnbook.grading.faults import EXPLAINED, GRADER_FAILED, OTHERWISE, explained
-from attnbook.grading.feedback import page, sign, write_feedback
+from attnbook.grading.intake import collect, reading
+from attnbook.grading.reports.faults import (
+    EXPLAINED,
+    GRADER_FAILED,
+    OTHERWISE,
+    explained,
+)
+from attnbook.grading.reports.feedback import page, sign, write_feedback
 from attnbook.grading.results import OUTCOMES, CellFault, FreeText, VisibleCheck
 
 

@@ -4,10 +4,10 @@ import pytest
 import tiny
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from attnbook.grading import gates
+from attnbook.grading.releasing import gates
+from attnbook.grading.releasing.versions import student_version
 from attnbook.grading.results import CellFault, CheckResult, FreeText, Result
 from attnbook.grading.results import VisibleCheck as Visible
-from attnbook.grading.versions import student_version
 
 
 def refusals(folder, *edits):

@@ -5,7 +5,7 @@ import json
 import pytest
 from samples import assignment, check, failed, result
 
-from attnbook.grading.gradescope import VISIBILITIES, results_json, write
+from attnbook.grading.reports.gradescope import VISIBILITIES, results_json, write
 from attnbook.grading.results import CellFault, FreeText, VisibleCheck
 
 # "Output format" in Gradescope's specification

@@ -8,11 +8,12 @@ import tiny
 from bench import Bench
 from chapters import ROOT
 
-from attnbook.grading import faults, sandbox
 from attnbook.grading.__main__ import parser
 from attnbook.grading.assignments import Limits, find, load
-from attnbook.grading.doctor import JUDGES
-from attnbook.grading.header import points_of
+from attnbook.grading.boxes import sandbox
+from attnbook.grading.boxes.doctor import JUDGES
+from attnbook.grading.releasing.header import points_of
+from attnbook.grading.reports import faults
 
 FOLDER = ROOT / "assignments"
 INSTRUCTORS, GRADING, WRITING = (

@@ -11,8 +11,8 @@ import pytest
 import tiny
 from chapters import ROOT
 
-from attnbook.grading import nbgrader
 from attnbook.grading.assignments import AssignmentError, find, load
+from attnbook.grading.releasing import nbgrader
 
 FOLDER = ROOT / "assignments"
 KEYS = {"schema_version", "grade", "solution", "locked", "task", "grade_id"}

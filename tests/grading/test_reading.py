@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from attnbook.grading import reading
-from attnbook.grading.magics import without_magics
-from attnbook.grading.reading import (
+from attnbook.grading.intake import reading
+from attnbook.grading.intake.magics import without_magics
+from attnbook.grading.intake.reading import (
     FAULTS,
     Cell,
     Unreadable,

@@ -6,9 +6,9 @@ import nbformat
 import pytest
 import tiny
 
-from attnbook.grading import gates
-from attnbook.grading import release as module
-from attnbook.grading.release import ReleaseRefused, release
+from attnbook.grading.releasing import gates
+from attnbook.grading.releasing import release as module
+from attnbook.grading.releasing.release import ReleaseRefused, release
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from looking import look, text_of
 from samples import EVIL, assignment, check, failed, group, marked, result
 
-from attnbook.grading import plots
-from attnbook.grading.report import page, write_report
+from attnbook.grading.reports import plots
+from attnbook.grading.reports.report import page, write_report
 from attnbook.grading.results import CellFault, FreeText
 
 FAULT = {"fault": "empty file", "checks": [], "texts": []}

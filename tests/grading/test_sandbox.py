@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from attnbook.grading import bubblewrap, containers, host, launch, sandbox
 from attnbook.grading.assignments import Limits
-from attnbook.grading.box import Box, NoSandbox, spawn, tree
-from attnbook.grading.sandbox import BACKENDS, choose
+from attnbook.grading.boxes import bubblewrap, containers, host, launch, sandbox
+from attnbook.grading.boxes.box import Box, NoSandbox, spawn, tree
+from attnbook.grading.boxes.sandbox import BACKENDS, choose
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(memory_mib=512, scratch_mib=8, processes=16, total_seconds=20)
@@ -169,7 +169,7 @@ def test_box_ends_when_the_grader_is_killed(name):
         pytest.skip(trouble)
     code = f"""
 import time
-from attnbook.grading.sandbox import BACKENDS
+from attnbook.grading.boxes.sandbox import BACKENDS
 from attnbook.grading.assignments import Limits
 box = BACKENDS[{name!r}].start("import time; time.sleep(30)", Limits())
 print(*open(f"/proc/{{box.process.pid}}/task/{{box.process.pid}}/children"), flush=True)
@@ -374,8 +374,8 @@ def test_ordinary_user_gets_the_same_walls(name):
     if os.geteuid() != 0 or not Path("/usr/bin/python3").exists():
         pytest.skip("needs root, to become somebody else, and a Python for all")
     shown = as_nobody(f"""
-from attnbook.grading.doctor import describe, examine
-from attnbook.grading.sandbox import BACKENDS, trouble
+from attnbook.grading.boxes.doctor import describe, examine
+from attnbook.grading.boxes.sandbox import BACKENDS, trouble
 print(trouble({name!r}) or describe(examine(BACKENDS[{name!r}])))""")
     if "All canaries" not in shown.stdout and "got out" not in shown.stdout:
         pytest.skip(f"nobody has no sandbox: {(shown.stdout + shown.stderr)[-200:]}")

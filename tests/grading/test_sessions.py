@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from attnbook.grading import sessions
 from attnbook.grading.assignments import Limits
+from attnbook.grading.boxes.sandbox import choose
 from attnbook.grading.judging import Check
-from attnbook.grading.sandbox import choose
 from attnbook.grading.sessions import Run, Session, Stopped, called, rebuilt, sendable
 
 CALLS = """
@@ -71,7 +71,7 @@ def test_function_of_a_check_cannot_be_read_inside(assignment):
 
 def test_function_of_a_check_is_called_a_limited_number_of_times(assignment):
     answer = run_of(assignment, [], [check_of("often")]).probes["9"]
-    assert answer == {"error": "ValueError"}
+    assert answer == {"refused": "at most 200 calls"}
 
 
 def test_large_argument_is_refused():

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import check, failed, group, result
 
-from attnbook.grading.results import FreeText
-from attnbook.grading.sheets import (
+from attnbook.grading.reports.sheets import (
     SheetError,
     apply_manual,
     join_shards,
@@ -17,7 +16,8 @@ from attnbook.grading.sheets import (
     write_free_text,
     write_marks,
 )
-from attnbook.grading.spreadsheets import inert, read_rows, restored, write_rows
+from attnbook.grading.reports.spreadsheets import inert, read_rows, restored, write_rows
+from attnbook.grading.results import FreeText
 
 # letters that spreadsheets and CSV treat in their own way, among ordinary ones
 MARKS = [*"=+-@＝＋－＠'\"‘ \t\r\n;,\u00a0\0a", ";=", "\n '-", "\t@", "'+"]

@@ -4,7 +4,7 @@ import pytest
 import tiny
 
 from attnbook.grading.assignments import AssignmentError
-from attnbook.grading.sources import defined, parts, text_answer
+from attnbook.grading.releasing.sources import defined, parts, text_answer
 
 CONTEXT = "    return softmax(scores) @ values\n    # END SOLUTION\n"
 BLOCK = f"    # BEGIN SOLUTION\n{CONTEXT}"

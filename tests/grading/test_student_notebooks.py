@@ -7,9 +7,9 @@ import pytest
 import yaml
 from chapters import ROOT, code_cells, imported, parse, text
 
-from attnbook.grading import colab_only, gates
 from attnbook.grading.assignments import find, load
-from attnbook.grading.versions import student_version
+from attnbook.grading.releasing import colab_only, gates
+from attnbook.grading.releasing.versions import student_version
 
 FOLDER = ROOT / "assignments"
 NOTEBOOKS = ROOT / "notebooks" / "assignments"

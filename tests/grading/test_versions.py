@@ -4,8 +4,8 @@ import nbformat
 import pytest
 import tiny
 
-from attnbook.grading import versions
-from attnbook.grading.header import header
+from attnbook.grading.releasing import versions
+from attnbook.grading.releasing.header import header
 
 ADDRESS = "https://github.com/someone/somebook"
 

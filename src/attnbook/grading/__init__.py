@@ -6,7 +6,7 @@ and never meet the student's code. Nothing of the student's is unpickled, import
 rendered. `python -m attnbook.grading --help` lists the commands; the book's page for
 instructors walks through them.
 
-`assignments` reads the sources · `release` makes the notebooks · `collect` and
-`reading` take in submissions · `sandbox`, `inside` and `sessions` run them ·
-`judging` compares · `batch` does it for a class · `reports` writes what people read.
+`assignments` reads the sources · `releasing` makes the notebooks · `intake` takes in
+submissions · `boxes` hold them · `sessions` and `inside` run them · `judging` compares
+· `batch` does it for a class · `reports` writes what people read.
 """

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from attnbook.grading import assignments, collect, commands
-from attnbook.grading.sandbox import NoSandbox
-from attnbook.grading.sheets import SheetError
+from attnbook.grading import assignments, commands
+from attnbook.grading.boxes.sandbox import NoSandbox
+from attnbook.grading.intake import collect
+from attnbook.grading.reports.sheets import SheetError
 
 EXPECTED = (assignments.AssignmentError, collect.CollectError, SheetError)
 

@@ -37,7 +37,7 @@ class Limits:
     memory_mib: int = 2048
     scratch_mib: int = 64
     processes: int = 64
-    output_mib: int = 8
+    output_mib: int = 32
 
 
 @dataclass(frozen=True, kw_only=True)

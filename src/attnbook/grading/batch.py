@@ -13,18 +13,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 
 import numpy as np
 from tqdm import tqdm
 
-from attnbook.grading import reading, versions
 from attnbook.grading.assignments import Assignment, Question
-from attnbook.grading.collect import Submission
-from attnbook.grading.faults import GRADER_FAILED
+from attnbook.grading.boxes.sandbox import choose
+from attnbook.grading.intake import reading
+from attnbook.grading.intake.collect import Submission
 from attnbook.grading.judging import Check, Wrong, decide, draw
+from attnbook.grading.releasing import versions
+from attnbook.grading.reports.faults import GRADER_FAILED
 from attnbook.grading.results import (
     CellFault,
     CheckResult,
@@ -32,11 +33,10 @@ from attnbook.grading.results import (
     Result,
     VisibleCheck,
 )
-from attnbook.grading.sandbox import choose
 from attnbook.grading.sessions import Outcome, Run, rebuilt
 
 # Outcomes that an earlier question's fault can bring about.
-AGAIN = ("wrong", "error", "missing", "timed out", "killed")
+AGAIN = ("wrong", "error", "missing", "not attempted", "timed out", "killed")
 # Errors whose name is worth showing; any other name could be a message.
 NAMED_ERRORS = re.compile(
     r"(Type|Value|Key|Index|Name|Attribute|Runtime|Assertion|"
@@ -95,7 +95,7 @@ def grade_notebook(
     outcome = run.to_the_end()
     left = {s for c in cells if (s := reading.normalised(c.source)) in stubs}
     result.checks, result.flags = judge_all(assignment, outcome, left)
-    outcome.cpu_seconds += carry_over(run, result)
+    outcome.cpu_seconds += carry_over(run, result, left)
     result.visible = [visible(*block, left) for block in blocks(outcome)]
     result.cells = [cell_fault(*item) for item in sorted(outcome.cells.items())]
     result.texts = texts(assignment, cells)
@@ -114,13 +114,21 @@ def judge_all(
     """Judge every answer; return the results and notes for the instructor."""
     results, notes = [], []
     for check in assignment.checks:
-        answer = outcome.probes[check.id]
-        if "missing" in answer and still_a_stub(str(answer["missing"]), stubs_left):
-            answer = {"not attempted": True}
+        answer = answer_to(check, outcome, stubs_left)
         result, note = judge_one(assignment, check, answer)
+        if result.outcome == "missing" and outcome.cells:
+            result.hint = "A cell of the notebook did not run to its end: is it there?"
         results.append(result)
         notes += note
     return results, notes
+
+
+def answer_to(check: Check, outcome: Outcome, stubs_left: set[str]) -> dict:
+    """Return a probe's answer; a name whose stub still stands is not attempted."""
+    answer = outcome.probes[check.id]
+    if "missing" in answer and still_a_stub(str(answer["missing"]), stubs_left):
+        return {"not attempted": True}
+    return answer
 
 
 def judge_one(
@@ -136,7 +144,8 @@ def judge_one(
         outcome="wrong",
     )
     if "value" not in answer:
-        result.outcome, result.mistake, result.hint = unanswered(answer)
+        known = {name for asked in assignment.questions for name in asked.names}
+        result.outcome, result.mistake, result.hint = unanswered(answer, known)
         return result, []
     try:
         got = rebuilt(answer["value"])
@@ -154,10 +163,14 @@ def judge_one(
     return result, []
 
 
-def unanswered(answer: dict) -> tuple[str, str, str]:
-    """Return outcome, mistake and hint where a probe brought no value."""
+def unanswered(answer: dict, known: set[str]) -> tuple[str, str, str]:
+    """Return outcome, mistake and hint where a probe brought no value.
+
+    Nothing of the answer is passed on but words that we know: the rest could be a
+    hidden input.
+    """
     if "missing" in answer:
-        name = re.sub(r"\W", "", str(answer["missing"]))[:40]
+        name = answer["missing"] if str(answer["missing"]) in known else "a name"
         hint = "Answers are found by the names they define: keep the released names."
         return "missing", f"{name} is not defined", hint
     if "not attempted" in answer:
@@ -168,6 +181,9 @@ def unanswered(answer: dict) -> tuple[str, str, str]:
         if not timed_out:
             hint = "Too much memory or output, an exit, or a crash?"
         return answer["stopped"], answer["stopped"], hint
+    if "refused" in answer:
+        hint = f"Its words were: {answer['refused']}."
+        return "error", "asks too much of a hidden function", hint
     kind = str(answer.get("error", ""))
     kind = kind if NAMED_ERRORS.fullmatch(kind) else "an exception"
     hint = "It fails on other sizes or values than those of the visible checks."
@@ -183,7 +199,7 @@ def still_a_stub(name: str, stubs_left: set[str]) -> bool:
 # carry-over
 
 
-def carry_over(first: Run, result: Result) -> float:
+def carry_over(first: Run, result: Result, stubs_left: set[str]) -> float:
     """Try later questions again where an earlier one is wrong; return the seconds.
 
     The worked solution of the earlier functions replaces the student's, in a box of its
@@ -198,17 +214,26 @@ def carry_over(first: Run, result: Result) -> float:
             for place, check in enumerate(result.checks)
             if check.question == question.id and check.outcome in AGAIN
         ]
-        if names and places:
-            seconds += try_again(first, result, names, places, deadline)
+        untouched = all(still_a_stub(name, stubs_left) for name in question.names)
+        if not names or not places or untouched:
+            continue
+        checks = [first.checks[place] for place in places]
+        outcome = try_again(first, names, checks, deadline)
+        seconds += outcome.cpu_seconds
+        for place, check in zip(places, checks, strict=True):
+            answer = answer_to(check, outcome, stubs_left)
+            again, _ = judge_one(first.assignment, check, answer)
+            if again.outcome not in ("timed out", "killed"):
+                # also where it is still wrong: now the mistake is this question's own
+                result.checks[place] = replace(again, carried=bool(again.earned))
     return seconds
 
 
 def try_again(
-    first: Run, result: Result, names: set[str], places: list[int], deadline: float
-) -> float:
-    """Judge some checks with the right versions of earlier names."""
+    first: Run, names: set[str], checks: Sequence[Check], deadline: float
+) -> Outcome:
+    """Run some probes again, with the worked solution of earlier names."""
     reference = versions.reference_code(first.assignment, names)
-    checks = [first.checks[place] for place in places]
     run = replace(
         first,
         cells=[*first.cells, (0, reference)],
@@ -217,12 +242,7 @@ def try_again(
         outcome=Outcome(),
     )
     run.deadline = deadline
-    outcome = run.to_the_end()
-    for place, check in zip(places, checks, strict=True):
-        again, _ = judge_one(first.assignment, check, outcome.probes[check.id])
-        if again.earned:
-            result.checks[place] = replace(again, carried=True)
-    return outcome.cpu_seconds
+    return run.to_the_end()
 
 
 def names_with_faults(assignment: Assignment, result: Result) -> set[str]:
@@ -320,9 +340,8 @@ def flags(assignment: Assignment, code: Sequence, result: Result) -> list[str]:
 def grader_version() -> str:
     """Return a hash over the grader's own code."""
     digest = hashlib.sha256()
-    for file in sorted(files("attnbook.grading").iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".py"):
-            digest.update(file.read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import yaml
 
-from attnbook.grading import batch, collect, gradescope, report, sheets
+from attnbook.grading import batch
 from attnbook.grading.assignments import Assignment, find, load
-from attnbook.grading.doctor import describe, examine
-from attnbook.grading.faults import GRADER_FAILED
-from attnbook.grading.feedback import write_feedback
-from attnbook.grading.release import ReleaseRefused
-from attnbook.grading.release import release as release_one
+from attnbook.grading.boxes.doctor import describe, examine
+from attnbook.grading.boxes.sandbox import BACKENDS, choose
+from attnbook.grading.intake import collect
+from attnbook.grading.releasing.release import ReleaseRefused
+from attnbook.grading.releasing.release import release as release_one
+from attnbook.grading.reports import gradescope, report, sheets
+from attnbook.grading.reports.faults import GRADER_FAILED
+from attnbook.grading.reports.feedback import write_feedback
 from attnbook.grading.results import Result
-from attnbook.grading.sandbox import BACKENDS, choose
 
 RESULTS = "results.json"  # what `merge` reads
 KEPT = ".kept"  # finished results, so that a second run is quick

@@ -29,6 +29,7 @@ POLL_SECONDS = 0.05
 START_SECONDS = 30.0
 MOST_RESTARTS = 12
 MOST_FAULTS = 100  # cells with an error that are worth keeping
+LONGEST_LINE = 8 * 2**20  # bytes
 MOST_LINES = 1000  # answers that nobody asked for
 MOST_CALLS = 200  # of functions that stay outside, in one probe
 LARGEST_ARGUMENT = 2048  # numbers in one array that such a function is given
@@ -56,6 +57,7 @@ class Session:
         self.asked = 0
         self.cpu_seconds = 0.0
         self.looked = 0.0
+        self.refused = ""  # why the last call of a function outside was refused
         self.box = backend.start(PROGRAM, limits)
         self.selector = selectors.DefaultSelector()
         for pipe in (self.box.process.stdin, self.box.process.stdout):
@@ -87,6 +89,7 @@ class Session:
             Stopped: there was none in time, or the box broke a limit or died.
         """
         self.asked += 1
+        self.refused = ""
         until = min(time.monotonic() + seconds, self.deadline)
         self.send({**order, "id": self.asked}, until)
         calls = 0
@@ -97,6 +100,7 @@ class Session:
             if "call" in reply:
                 calls += 1
                 answer = called(functions, reply) if calls <= MOST_CALLS else TOO_MANY
+                self.refused = answer.get("refused", self.refused)
                 self.send(answer, until)
 
     def reply_in(self, line: bytes) -> dict:
@@ -140,8 +144,8 @@ class Session:
         for other in others:
             self.lines.append(bytes(self.rest))
             self.rest = bytearray(other)
-        large = self.received > self.limits.output_mib * 2**20
-        if large or len(self.lines) > MOST_LINES:
+        flood = self.received > self.limits.output_mib * 2**20
+        if flood or len(self.rest) > LONGEST_LINE or len(self.lines) > MOST_LINES:
             raise Stopped("killed", "stopped at its output limit")
 
     def watch(self, until: float) -> None:
@@ -302,7 +306,10 @@ class Run:
                 answer = {"stopped": stopped.outcome}
                 self.outcome.probes[check.id] = answer
                 raise
-            self.outcome.probes[check.id] = answer if isinstance(answer, dict) else {}
+            answer = answer if isinstance(answer, dict) else {}
+            if session.refused and "error" in answer:
+                answer = {"refused": session.refused}
+            self.outcome.probes[check.id] = answer
 
 
 def sendable(inputs: Any) -> tuple[Any, list[Callable]]:

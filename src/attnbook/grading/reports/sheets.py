@@ -11,15 +11,15 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnbook.grading.pages import points
-from attnbook.grading.results import FreeText, Result
-from attnbook.grading.spreadsheets import (
+from attnbook.grading.reports.pages import points
+from attnbook.grading.reports.spreadsheets import (
     SheetError,
     inert,
     read_rows,
     restored,
     write_rows,
 )
+from attnbook.grading.results import FreeText, Result
 
 __all__ = [
     "Manual",

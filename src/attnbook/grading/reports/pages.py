@@ -154,4 +154,4 @@ def document(title: str, body: str, kind: str) -> str:
 
 @cache
 def _style() -> str:
-    return (files("attnbook.grading") / "pages.css").read_text("utf-8")
+    return (files("attnbook.grading.reports") / "pages.css").read_text("utf-8")

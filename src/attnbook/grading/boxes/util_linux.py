@@ -10,9 +10,9 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from attnbook.grading import host
 from attnbook.grading.assignments import Limits
-from attnbook.grading.box import (
+from attnbook.grading.boxes import host
+from attnbook.grading.boxes.box import (
     ENVIRONMENT,
     HOME,
     SHARED,

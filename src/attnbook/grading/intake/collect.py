@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from attnbook.grading.entries import (
+from attnbook.grading.intake.entries import (
     LARGEST_BATCH,
     CollectError,
     Entry,
@@ -19,7 +19,7 @@ from attnbook.grading.entries import (
     clean,
     zip_entries,
 )
-from attnbook.grading.naming import (
+from attnbook.grading.intake.naming import (
     PATTERNS,
     Named,
     below_common_folder,
@@ -28,7 +28,7 @@ from attnbook.grading.naming import (
     named,
     stray,
 )
-from attnbook.grading.parsing import LARGEST as LARGEST_NOTEBOOK
+from attnbook.grading.intake.parsing import LARGEST as LARGEST_NOTEBOOK
 
 __all__ = ["FAULTS", "PATTERNS", "CollectError", "Submission", "collect"]
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnbook.grading import host
 from attnbook.grading.assignments import Limits
-from attnbook.grading.box import HOME, SHARED, SMALL_MIB, Box
+from attnbook.grading.boxes import host
+from attnbook.grading.boxes.box import HOME, SHARED, SMALL_MIB, Box
 
 PROGRAM = Path(__file__).with_name("canaries.py")
 LIMITS = Limits(memory_mib=256, scratch_mib=20, processes=24, total_seconds=10)

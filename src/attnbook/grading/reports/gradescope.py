@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 
 from attnbook.grading.assignments import Assignment
-from attnbook.grading.faults import explained
-from attnbook.grading.feedback import ANSWERED, carried_over
-from attnbook.grading.pages import file_in, points
+from attnbook.grading.reports.faults import explained
+from attnbook.grading.reports.feedback import ANSWERED, carried_over
+from attnbook.grading.reports.pages import file_in, points
 from attnbook.grading.results import CheckResult, FreeText, Result, VisibleCheck
 
 VISIBILITIES = ("hidden", "after_due_date", "after_published", "visible")

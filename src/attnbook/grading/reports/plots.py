@@ -7,7 +7,7 @@ numbers that a table beside it holds: `described` gives both the same bars.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attnbook.grading.pages import escaped, plural, points, table
+from attnbook.grading.reports.pages import escaped, plural, points, table
 
 WIDTHS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # points per bar
 MOST_BARS = 14

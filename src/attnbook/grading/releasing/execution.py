@@ -7,7 +7,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from attnbook.grading.versions import METADATA
+from attnbook.grading.releasing.versions import METADATA
 
 # A student notebook runs in seconds; this is a hang.
 TIMEOUT_SECONDS = 300

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Protocol, runtime_checkable
 
 from attnbook.grading.assignments import Limits
-from attnbook.grading.box import (
+from attnbook.grading.boxes.box import (
     ENVIRONMENT,
     Box,
     NoSandbox,
@@ -23,9 +23,9 @@ from attnbook.grading.box import (
     spawn,
     tree,
 )
-from attnbook.grading.bubblewrap import Bubblewrap
-from attnbook.grading.containers import Container
-from attnbook.grading.util_linux import UtilLinux
+from attnbook.grading.boxes.bubblewrap import Bubblewrap
+from attnbook.grading.boxes.containers import Container
+from attnbook.grading.boxes.util_linux import UtilLinux
 
 __all__ = ["BACKENDS", "Backend", "Box", "NoSandbox", "Usage", "choose"]
 

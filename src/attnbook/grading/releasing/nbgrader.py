@@ -20,9 +20,9 @@ from collections import Counter
 from nbformat import NotebookNode, v4
 
 from attnbook.grading.assignments import Assignment, AssignmentError
-from attnbook.grading.header import opening, points_of
-from attnbook.grading.sources import Part, defined, parts, text_answer
-from attnbook.grading.versions import notebook
+from attnbook.grading.releasing.header import opening, points_of
+from attnbook.grading.releasing.sources import Part, defined, parts, text_answer
+from attnbook.grading.releasing.versions import notebook
 
 SCHEMA_VERSION = 3
 STRICT_CHECK = '''\

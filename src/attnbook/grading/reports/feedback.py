@@ -8,8 +8,8 @@ what was wrong with the file and what to do.
 from pathlib import Path
 
 from attnbook.grading.assignments import Assignment, Question
-from attnbook.grading.faults import explained
-from attnbook.grading.pages import (
+from attnbook.grading.reports.faults import explained
+from attnbook.grading.reports.pages import (
     bar,
     box,
     document,

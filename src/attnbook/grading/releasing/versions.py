@@ -13,9 +13,9 @@ import nbformat
 from nbformat import NotebookNode, v4
 
 from attnbook.grading.assignments import Assignment, Question
-from attnbook.grading.header import header, number
-from attnbook.grading.reading import normalised
-from attnbook.grading.sources import Part, defined, parts
+from attnbook.grading.intake.reading import normalised
+from attnbook.grading.releasing.header import header, number
+from attnbook.grading.releasing.sources import Part, defined, parts
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

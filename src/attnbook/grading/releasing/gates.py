@@ -15,12 +15,13 @@ import nbformat
 from nbformat import NotebookNode, v4
 from tqdm import tqdm
 
-from attnbook.grading import batch, colab_only
+from attnbook.grading import batch
 from attnbook.grading.answers import WrongAnswer
 from attnbook.grading.assignments import Assignment
+from attnbook.grading.releasing import colab_only
+from attnbook.grading.releasing.sources import parts
+from attnbook.grading.releasing.versions import notebook, solved_version
 from attnbook.grading.results import Result
-from attnbook.grading.sources import parts
-from attnbook.grading.versions import notebook, solved_version
 
 # Shorter lines (`return x`) stand in many places and give nothing away.
 SHORT = 12

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnbook.grading.entries import CollectError, Entry, clean
+from attnbook.grading.intake.entries import CollectError, Entry, clean
 
 PATTERNS = ("moodle", "canvas", "plain")
 

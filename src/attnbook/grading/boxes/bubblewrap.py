@@ -10,9 +10,9 @@ import shutil
 import subprocess
 from functools import cache
 
-from attnbook.grading import host
 from attnbook.grading.assignments import Limits
-from attnbook.grading.box import (
+from attnbook.grading.boxes import host
+from attnbook.grading.boxes.box import (
     ENVIRONMENT,
     HOME,
     MIB,

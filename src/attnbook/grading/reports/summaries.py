@@ -10,10 +10,18 @@ from urllib.parse import quote
 
 import numpy as np
 
-from attnbook.grading import plots
 from attnbook.grading.assignments import Assignment, Question
-from attnbook.grading.feedback import SIGNS
-from attnbook.grading.pages import bar, escaped, plural, points, said, table, words
+from attnbook.grading.reports import plots
+from attnbook.grading.reports.feedback import SIGNS
+from attnbook.grading.reports.pages import (
+    bar,
+    escaped,
+    plural,
+    points,
+    said,
+    table,
+    words,
+)
 from attnbook.grading.results import CheckResult, Result
 
 MOST_MISTAKES = 15

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from attnbook.grading import summaries
 from attnbook.grading.assignments import Assignment
-from attnbook.grading.pages import (
+from attnbook.grading.reports import summaries
+from attnbook.grading.reports.pages import (
     box,
     document,
     escaped,

@@ -13,10 +13,11 @@ import nbformat
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from attnbook.grading import batch, gates, nbgrader
+from attnbook.grading import batch
 from attnbook.grading.assignments import Assignment
-from attnbook.grading.execution import execute, with_outputs_of
-from attnbook.grading.versions import instructor_version, student_version
+from attnbook.grading.releasing import gates, nbgrader
+from attnbook.grading.releasing.execution import execute, with_outputs_of
+from attnbook.grading.releasing.versions import instructor_version, student_version
 
 KEPT = Path(".build/grading")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbook.grading.magics import without_magics
+from attnbook.grading.intake.magics import without_magics
 
 FAULTS = (
     "empty file",

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from attnbook.grading.assignments import Limits
-from attnbook.grading.box import (
+from attnbook.grading.boxes.box import (
     ENVIRONMENT,
     HOME,
     OPEN_FILES,

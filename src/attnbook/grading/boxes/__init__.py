@@ -1,0 +1,1 @@
+"""Sandboxes: where submissions run, and canaries that try them."""

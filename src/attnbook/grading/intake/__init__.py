@@ -1,0 +1,1 @@
+"""Take in what students handed in: files, names, notebooks, whatever is in them."""

@@ -1,0 +1,1 @@
+"""From one source to the notebooks of students and instructors."""

@@ -1,0 +1,1 @@
+"""What people read: marks, feedback, the instructor's report."""
