@@ -100,3 +100,9 @@ def test_fingerprint_changes_with_a_judge(assignment):
     path = assignment.folder / "judges.py"
     path.write_text(path.read_text("utf-8") + "\n", "utf-8")
     assert assignment.fingerprint != before
+
+
+def test_error_in_the_judges_names_the_file(tmp_path):
+    assignment = tiny.make(tmp_path, ("judges.py", "points=2", "points=0"))
+    with pytest.raises(AssignmentError, match=r"judges\.py.*has 0 points"):
+        _ = assignment.checks

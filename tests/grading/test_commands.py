@@ -213,3 +213,12 @@ def test_refused_release_has_status_1_and_writes_nothing(course, capsys, monkeyp
     assert main(["release"]) == 1
     assert "a9_tiny is not released" in capsys.readouterr().err
     assert not (course / "notebooks").exists()
+
+
+def test_interrupted_batch_ends_and_goes_on_later(course, monkeypatch, capsys):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("attnbook.grading.batch.as_completed", interrupt)
+    assert grade(course) == 130
+    assert "goes on from here" in capsys.readouterr().err

@@ -150,6 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return getattr(commands, options.command)(options)
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
     except NoSandbox as error:
         print(error, file=sys.stderr)
         return 3

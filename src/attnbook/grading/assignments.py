@@ -225,7 +225,10 @@ def _module(path: Path):
         f"attnbook_assignment_{path.parent.name}_{path.stem}", path
     )
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise AssignmentError(f"{path}: {error!r}") from error
     return module
 
 

@@ -386,9 +386,13 @@ def grade_class(
             pool.submit(_one, assignment, submission, kept, backend): submission.key
             for submission in submissions
         }
-        for done in as_completed(todo):
-            results[todo[done]] = done.result()
-            bar.update()
+        try:
+            for done in as_completed(todo):
+                results[todo[done]] = done.result()
+                bar.update()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [results[submission.key] for submission in submissions]
 
 

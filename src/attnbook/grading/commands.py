@@ -83,8 +83,8 @@ def say_if_public(assignment: Assignment) -> None:
     if assignment.salt_is_public:
         print(
             f"{assignment.name}: the hidden inputs come from the public salt. Put a "
-            f"line of your own into {assignment.folder.parent / 'salt.txt'} "
-            "(git ignores it).",
+            f"line of your own into {assignment.folder.parent / 'salt.txt'}, and "
+            "keep that file out of git.",
             file=sys.stderr,
         )
 

@@ -25,6 +25,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
         timeout=TIMEOUT_SECONDS,
         kernel_name="python3",
         coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # else a remark on encryption
         resources={"metadata": {"path": str(folder)}},
     ).execute()
     for cell in notebook.cells:
