@@ -495,6 +495,8 @@ def _judge_padding(inputs, got):
         raise Wrong(
             "the encoder sees padding", "Every encoder layer needs source_mask."
         )
+    if _same(logits[:, 1:], logits[:, :-1]):
+        raise Wrong("the target is not read", "Every place has the same logits.")
     if not _same(logits, other):
         raise Wrong(
             "the decoder sees padding",

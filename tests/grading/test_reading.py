@@ -240,10 +240,21 @@ def test_label_is_found_in_many_forms(label, between):
 
 
 def test_text_behind_the_label_on_its_line_counts():
-    assert words("**Answer 5.** Because.\n\n*Write here.*")["5"] == "Because."
+    assert (
+        words("**Answer 5.** Because.\n\n*Write here; keep the line above.*")["5"]
+        == "Because."
+    )
 
 
-@pytest.mark.parametrize("text", ["", "*Write here.*", "Write here", "_Write here._\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "*Write here; keep the line above.*",
+        "Write here; keep the line above",
+        "_Write here; keep the line above._\n",
+    ],
+)
 def test_an_answer_left_empty_is_empty(text):
     assert words(f"**Answer 5.**\n\n{text}") == {"5": "", "6a": None}
 
@@ -257,7 +268,13 @@ def test_prose_is_no_label(text):
 
 
 def test_an_answer_goes_on_below_and_ends_at_a_released_cell():
-    got = words("**Answer 5.**\n\n*Write here.*", "one", "two", "stated ", "x")
+    got = words(
+        "**Answer 5.**\n\n*Write here; keep the line above.*",
+        "one",
+        "two",
+        "stated ",
+        "x",
+    )
     assert got == {"5": "one\n\ntwo", "6a": None}
 
 
@@ -290,7 +307,11 @@ def test_an_answer_typed_as_code_is_found(source):
 
 
 def test_a_copied_cell_hides_no_answer():
-    answers = ["**Answer 5.** a", "**Answer 5.**\n\n*Write here.*", "**Answer 5.** b"]
+    answers = [
+        "**Answer 5.** a",
+        "**Answer 5.**\n\n*Write here; keep the line above.*",
+        "**Answer 5.** b",
+    ]
     answers.append(answers[0])
     assert words(*answers)["5"] == "a\n\nb"
 

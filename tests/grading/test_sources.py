@@ -48,7 +48,7 @@ def test_two_solutions_in_a_cell_leave_two_stubs(tmp_path):
 
 def test_answer_in_words_becomes_a_place_to_write(tmp_path):
     [part] = [p for p in parts(tiny.make(tmp_path)) if text_answer(p) == "3"]
-    assert part.released == "**Answer 3.**\n\n*Write here.*"
+    assert part.released == "**Answer 3.**\n\n*Write here; keep the line above.*"
     assert "infinity over infinity" in part.solved
 
 

@@ -28,7 +28,7 @@ FAULTS = (
     "reader stopped",  # out of time or memory
 )
 WALL_SECONDS = 20.0
-PLACEHOLDER = "Write here."
+PLACEHOLDER = "Write here; keep the line above."
 
 _PARSER = Path(__file__).with_name("parsing.py")
 _LARGEST_ANSWER = 32 << 20

@@ -5,6 +5,7 @@ judges give.
 """
 
 from attnbook.grading.assignments import Assignment, Question
+from attnbook.grading.intake.reading import PLACEHOLDER
 
 COLAB = "https://colab.research.google.com/github"
 GITHUB = "https://github.com/"
@@ -61,7 +62,7 @@ def rules(assignment: Assignment) -> str:
     return f"""**Rules**
 
 - Write your answers where `raise NotImplementedError("write me")`, `None` or \
-*Write here.* stands. Add cells as you like.
+*{PLACEHOLDER}* stands. Add cells as you like.
 - Answers are found by the names they define: {_listed(names)}. Do not rename them, \
 and keep their arguments.
 - The visible checks tell you first what is wrong; they bring no points. Hidden checks \
@@ -98,9 +99,10 @@ def _facts(assignment: Assignment) -> str:
 
 
 def _time(minutes: int) -> str:
+    """Write a time as minutes, or rounded to half an hour."""
     if minutes < 100:
         return f"about {minutes} minutes"
-    return f"about {minutes / 60:.1f}".removesuffix(".0") + " hours"
+    return f"about {round(minutes / 30) / 2:g} hours"
 
 
 def _listed(names: list[str]) -> str:

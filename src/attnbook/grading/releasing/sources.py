@@ -16,11 +16,12 @@ import jupytext
 from nbformat import NotebookNode
 
 from attnbook.grading.assignments import Assignment, AssignmentError
+from attnbook.grading.intake.reading import PLACEHOLDER
 
 TEXT_FORMAT = "md:myst"
 TAGS = {"check", "plot", "instructor", "nbval-ignore-output"}
 STUB = 'raise NotImplementedError("write me")'
-WRITE_HERE = "*Write here.*"
+WRITE_HERE = f"*{PLACEHOLDER}*"
 HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.M)
 BLOCKS = {
     "code": re.compile(
