@@ -10,6 +10,7 @@ from nbformat import v4
 
 import notebooks
 from attnbook.claims import claim
+from attnbook.grading.releasing.versions import METADATA
 
 CHAPTER = """\
 ---
@@ -58,7 +59,7 @@ def runs(monkeypatch):
     """Replace the kernel by one that is quick and keeps a list of its runs."""
     runs = []
 
-    def execute(notebook):
+    def execute(notebook, folder):
         runs.append(notebook)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         for number, cell in enumerate(cells, start=1):
@@ -98,7 +99,7 @@ def test_sync_executes_in_a_real_kernel_and_stores_it_clean(chapter):
     last = notebook.cells[-1]
     assert (last.execution_count, shown(chapter)) == (2, ["4"])
     assert all("execution" not in cell.metadata for cell in notebook.cells)
-    assert notebook.metadata == notebooks.METADATA
+    assert notebook.metadata == METADATA
     assert notebooks.faults(chapter) == []
 
 
@@ -161,7 +162,7 @@ def test_an_edit_changes_the_name_of_one_cell_only(chapter, runs):
 
 def test_equal_cells_get_different_names():
     cells = [v4.new_code_cell("x") for _ in range(3)]
-    named = notebooks.with_stable_ids(v4.new_notebook(cells=cells))
+    named = notebooks.numbered(cells)
     assert len({cell.id for cell in named.cells}) == 3
     nbformat.validate(named)
 

@@ -6,8 +6,6 @@ whose code changed and stores them clean; `--check` only compares.
 """
 
 import argparse
-import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,20 +14,15 @@ from pathlib import Path
 import jupytext
 import nbformat
 import yaml
-from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from attnbook.grading.releasing.execution import execute
+from attnbook.grading.releasing.versions import notebook as numbered
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "book" / "chapters"
 NOTEBOOKS = ROOT / "notebooks"
 TEXT_FORMAT = "md:myst"
-# A chapter runs in a minute on two cores; ten times that is a hang.
-TIMEOUT_SECONDS = 600
-
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
 
 SETUP = """\
 # On Colab and other fresh machines: fetch the book's package; nothing else changes.
@@ -52,19 +45,7 @@ def read_chapter(path: Path) -> NotebookNode:
     for cell in notebook.cells:
         if "setup" in cell.metadata.get("tags", []):
             cell.source = SETUP.format(repository=repository()).rstrip()
-    return with_stable_ids(notebook)
-
-
-def with_stable_ids(notebook: NotebookNode) -> NotebookNode:
-    """Name each cell by its content, so that an edit changes one id."""
-    seen: dict[str, int] = {}
-    for cell in notebook.cells:
-        digest = hashlib.sha1(cell.source.encode()).hexdigest()[:8]
-        seen[digest] = seen.get(digest, 0) + 1
-        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-    notebook.metadata = nbformat.from_dict(METADATA)
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    return notebook
+    return numbered(notebook.cells)
 
 
 def formatted(notebook: NotebookNode) -> NotebookNode:
@@ -78,7 +59,7 @@ def formatted(notebook: NotebookNode) -> NotebookNode:
         lines = nbformat.read(path, as_version=4)
     for cell, line in zip(notebook.cells, lines.cells, strict=True):
         cell.source = line.source
-    return with_stable_ids(notebook)
+    return numbered(notebook.cells)
 
 
 def code_of(notebook: NotebookNode) -> list[tuple]:
@@ -105,26 +86,6 @@ def with_outputs(notebook: NotebookNode, stored: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def execute(notebook: NotebookNode) -> NotebookNode:
-    """Run every cell in a fresh kernel and strip what differs between runs.
-
-    Raises:
-        nbclient.exceptions.CellExecutionError: a cell raises.
-    """
-    os.environ["ATTNBOOK_PROGRESS"] = "0"
-    NotebookClient(
-        notebook,
-        timeout=TIMEOUT_SECONDS,
-        kernel_name="python3",
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
-    ).execute()
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-    notebook.metadata = nbformat.from_dict(METADATA)
-    return notebook
-
-
 def sync(chapter: Path, force: bool) -> str:
     """Bring one pair into step and say what was done."""
     notebook = formatted(read_chapter(chapter))
@@ -136,7 +97,7 @@ def sync(chapter: Path, force: bool) -> str:
     if not force and stored is not None and code_of(stored) == code_of(notebook):
         notebook, done = with_outputs(notebook, stored), "in step"
     else:
-        notebook, done = execute(notebook), "executed"
+        notebook, done = execute(notebook, NOTEBOOKS), "executed"
     NOTEBOOKS.mkdir(exist_ok=True)
     nbformat.write(notebook, target)
     return done
