@@ -51,9 +51,7 @@ def versions(text):
 
 COLAB = versions(LIST.read_text("utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-EXTRAS = [
-    need for extra in PROJECT["optional-dependencies"].values() for need in extra
-]
+EXTRAS = [need for extra in PROJECT["optional-dependencies"].values() for need in extra]
 
 
 # the wheel

@@ -21,27 +21,40 @@ def diagnose(attend_fn):
     T, S, d_k, d_v = {sizes}
     q, k, v = (rng.normal(size=size) for size in ((T, d_k), (S, d_k), (S, d_v)))
     mask = np.ones((T, S), bool)
-    mask[:, -1] = False
+    mask[:, 0] = False
     mask[0] = {row}
+    one = np.arange(S) % 2 == 1
     close = lambda a, b: {close}
-    c0, w0 = attend_fn(q, k, v)
-    c1, w1 = attend_fn(q, k, v, mask)
-    r0, r1 = attend(q, k, v)[1], attend(q, k, v, mask)[1]
-    laws = [
-        ("sum", close(w0.sum(axis=1), np.ones(T))),
-        ("scale", close(w0, r0)),
-        ("mask", close(w1, r1)),
-        ("average", close(c0, w0 @ v)),
-    ]
-    {order}
-    return next((law for law, holds in laws if not holds), "none")
+    laws = {order}
+    broken = set()
+    for m in {masks}:
+        context, weights = attend_fn(q, k, v, m)
+        if m is None and not close(weights.sum(axis=1), np.ones(T)):
+            broken.add("sum")
+        if not close(weights, attend(q, k, v, m)[1]):
+            broken.add("scale" if m is None else "mask")
+        if {average} and not close(context, weights @ v):
+            broken.add("average")
+    return next((law for law in laws if law in broken), "none")
 """
-ALL_CLOSE = "np.allclose(a, b)"
+WHOLE = {
+    "sizes": "3, 5, 7, 2",
+    "row": "False",
+    "close": "np.allclose(a, b, rtol=0, atol=1e-6)",
+    "order": "LAWS",
+    "masks": "(None, mask, one)",
+    "average": "True",
+}
 
 
-def diagnose(sizes="3, 5, 7, 2", row="False", close=ALL_CLOSE, order="pass"):
+def diagnose(**weakness):
     """Return a diagnosis with one weakness."""
-    return DIAGNOSE.format(sizes=sizes, row=row, close=close, order=order)
+    return DIAGNOSE.format(**{**WHOLE, **weakness})
+
+
+def within(tolerance):
+    """Compare up to a tolerance."""
+    return f"np.allclose(a, b, rtol=0, atol={tolerance})"
 
 
 WRONG = [
@@ -114,6 +127,30 @@ def softmax(scores, mask=None):
         code=SOFTMAX.format(low="-1e4", axis=1),
     ),
     WrongAnswer(
+        mistake="finite number in place of −∞",
+        check="1c",
+        code="""
+def softmax(scores, mask=None):
+    allowed = np.broadcast_to(True if mask is None else mask, scores.shape)
+    scores = np.where(allowed, scores, -1e9)
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights = shares / shares.sum(axis=1, keepdims=True)
+    return weights * allowed.any(axis=1, keepdims=True)
+""",
+    ),
+    WrongAnswer(
+        mistake="finite number in place of −∞",
+        check="1c",
+        code="""
+def softmax(scores, mask=None):
+    allowed = np.broadcast_to(True if mask is None else mask, scores.shape)
+    scores = np.where(allowed, scores, -1e9)
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True)) * allowed
+    total = shares.sum(axis=1, keepdims=True)
+    return shares / np.where(total == 0, 1, total)
+""",
+    ),
+    WrongAnswer(
         mistake="empty row becomes uniform",
         check="1d",
         code=SOFTMAX.format(low="-1e9", axis=1),
@@ -146,6 +183,11 @@ def softmax(scores, mask=None):
         mistake="root of the number of keys",
         check="2a",
         code="def scaled_dot_score(q, k):\n    return q @ k.T / np.sqrt(len(k))",
+    ),
+    WrongAnswer(
+        mistake="root of 4 is hard-coded",
+        check="2a",
+        code="def scaled_dot_score(q, k):\n    return q @ k.T / 2",
     ),
     WrongAnswer(
         mistake="queries and keys exchanged",
@@ -255,6 +297,19 @@ def translation_matrix(pairs, key_words, query_words):
         ),
     ),
     WrongAnswer(
+        mistake="root of 4 is hard-coded",
+        check="3c",
+        code=ATTEND.format(scores="dot_score(q, k) / 2", result="weights @ v, weights"),
+    ),
+    WrongAnswer(
+        mistake="context without the mask",
+        check="3b",
+        code=ATTEND.format(
+            scores="scaled_dot_score(q, k)",
+            result="softmax(scaled_dot_score(q, k)) @ v, weights",
+        ),
+    ),
+    WrongAnswer(
         mistake="softmax over the queries",
         check="3a",
         code="""
@@ -299,6 +354,11 @@ def attend(q, k, v, mask=None):
         code=diagnose(sizes="3, 5, 7, 7"),
     ),
     WrongAnswer(
+        mistake="a broken law is not seen: scale",
+        check="4b",
+        code=diagnose(sizes="5, 5, 7, 2"),
+    ),
+    WrongAnswer(
         mistake="a broken law is not seen: mask",
         check="4c",
         code=diagnose(row="True"),
@@ -309,14 +369,54 @@ def attend(q, k, v, mask=None):
         code=diagnose(close="not np.abs(a - b).max() > 1e-6"),
     ),
     WrongAnswer(
-        mistake="a law that holds is called broken",
+        mistake="a broken law is not seen: average",
+        check="4a",
+        code=diagnose(average="False"),
+    ),
+    WrongAnswer(
+        mistake="a broken law is not seen: average",
         check="4d",
+        code=diagnose(average="m is None"),
+    ),
+    WrongAnswer(
+        mistake="a broken law is not seen: average",
+        check="4d",
+        code=diagnose(average="m is not None"),
+    ),
+    WrongAnswer(
+        mistake="a broken law is not seen: mask",
+        check="4d",
+        code=diagnose(masks="(None, mask)"),
+    ),
+    WrongAnswer(
+        mistake="a broken law is not seen: mask",
+        check="4d",
+        code=diagnose(masks="(None, one, one & False)"),
+    ),
+    WrongAnswer(
+        mistake="a broken law is not seen: sum",
+        check="4e",
+        code=diagnose(close=within("1e-3")),
+    ),
+    WrongAnswer(
+        mistake="a law that holds is called broken",
+        check="4e",
+        code=diagnose(close=within("1e-9")),
+    ),
+    WrongAnswer(
+        mistake="a law that holds is called broken",
+        check="4e",
+        code=diagnose(close=within("1e-15")),
+    ),
+    WrongAnswer(
+        mistake="a law that holds is called broken",
+        check="4e",
         code=diagnose(close="bool((a == b).all())"),
     ),
     WrongAnswer(
         mistake="sum is taken for scale",
         check="4a",
-        code=diagnose(order="laws[:2] = laws[1::-1]"),
+        code=diagnose(order='("scale", "sum", "mask", "average")'),
     ),
     WrongAnswer(
         mistake="not one of the five names",
@@ -325,12 +425,12 @@ def attend(q, k, v, mask=None):
     ),
     WrongAnswer(
         mistake="a law that holds is called broken",
-        check="4d",
-        code='def diagnose(attend_fn):\n    return "scale"',
+        check="4e",
+        code='def diagnose(attend_fn):\n    return "sum"',
     ),
     WrongAnswer(
-        mistake="a broken law is not seen: scale",
-        check="4d",
+        mistake="a broken law is not seen: sum",
+        check="4e",
         code='def diagnose(attend_fn):\n    return "none"',
     ),
     # Questions 5 and 6
@@ -392,8 +492,17 @@ def query_gradient(q, k, v, grad_context, mask=None):
 """,
     ),
     WrongAnswer(
-        mistake="mask ignored",
+        mistake="root of 4 is hard-coded",
         check="6a",
+        code="""
+def query_gradient(q, k, v, grad_context, mask=None):
+    weights = attend(q, k, v, mask)[1]
+    return softmax_backward(weights, grad_context @ v.T) @ k / 2
+""",
+    ),
+    WrongAnswer(
+        mistake="mask ignored",
+        check="6b",
         code="""
 def query_gradient(q, k, v, grad_context, mask=None):
     weights = attend(q, k, v)[1]
@@ -526,35 +635,30 @@ def query_gradient(q, k, v, grad_context, mask=None):
 """,
     ),
     RightAnswer(
-        name="diagnosis by laws, on many tables, without a reference",
+        name="diagnosis on many tables, without a call of attend",
         code="""
 def diagnose(attend_fn):
     rng = np.random.default_rng(7)
     found = set()
-    for _ in range(10):
+    for _ in range(7):
         q, k = rng.normal(size=(4, 3)), rng.normal(size=(6, 3))
         v = rng.normal(size=(6, 5))
         mask = rng.random((4, 6)) < 0.5
         mask[2] = False
-        context, weights = attend_fn(q, k, v, None)
-        masked_context, masked = attend_fn(q, k, v, mask=mask)
-        if not np.allclose(weights.sum(1), 1, atol=1e-6):
-            found.add("sum")
-        with np.errstate(all="ignore"):
-            logs = np.log(weights)
-        gaps = (logs - logs[:, :1]) * 3**0.5
-        dots = q @ k.T
-        if not np.allclose(gaps, dots - dots[:, :1], atol=1e-6):
-            found.add("scale")
-        kept = weights * mask
-        total = kept.sum(1, keepdims=True)
-        kept = np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
-        if not np.allclose(masked, kept, atol=1e-6):
-            found.add("mask")
-        if not np.allclose(context, weights @ v) or not np.allclose(
-            masked_context, masked @ v
-        ):
-            found.add("average")
+        shares = np.exp(q @ k.T / 3**0.5)
+        for m in (None, mask, mask[0], np.zeros(6, bool)):
+            context, weights = attend_fn(q, k, v) if m is None else attend_fn(
+                q, k, v, mask=m
+            )
+            kept = shares if m is None else shares * m
+            total = kept.sum(1, keepdims=True)
+            kept = np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+            if m is None and not np.allclose(weights.sum(1), 1):
+                found.add("sum")
+            if not np.allclose(weights, kept):
+                found.add("scale" if m is None else "mask")
+            if not np.allclose(context, weights @ v):
+                found.add("average")
     return next((law for law in LAWS if law in found), "none")
 """,
     ),

@@ -38,11 +38,11 @@ def softmax_backward(weights, grad):
     return weights * (grad - (weights * grad).sum(axis=1, keepdims=True))
 
 
-def query_gradient(q, k, v, grad_context, mask, *, back=softmax_backward, scale=True):
+def query_gradient(q, k, v, grad_context, mask=None, *, back=softmax_backward, d=None):
     """The reference; the options make mistakes."""
     weights = attend(q, k, v, mask)[1]
     grad = back(weights, grad_context @ v.T) @ k
-    return grad / np.sqrt(k.shape[1]) if scale else grad
+    return grad / np.sqrt(k.shape[1] if d is None else d)
 
 
 def additive(q, k, W, U, v):
@@ -68,10 +68,10 @@ def masked_scores(rng):
 
 
 def loud_forbidden(rng):
-    """One query; the forbidden keys have by far the largest scores."""
+    """Forbidden keys far above the allowed ones, which lie very low in the last row."""
     mask = rng.permutation([True, True, True, False, False])
-    scores = rng.normal(size=(1, 5)) + np.where(mask, -1e4, 1e4)
-    return {"scores": scores, "mask": mask}
+    levels = np.where(mask, [[-1e4], [-1e12]], [[1e4], [0.0]])
+    return {"scores": rng.normal(size=(2, 5)) + levels, "mask": mask}
 
 
 def empty_rows(rng):
@@ -91,6 +91,17 @@ def leaves_inputs_alone(inputs, got):
         raise Wrong("changes its input", hint)
     if difference(got[0], softmax(**inputs), 1e-6):
         raise Wrong("wrong weights", "First get the weights right, checks 1a to 1d.")
+
+
+def filled(low, silent=False):
+    """A number in place of −∞; silent: forbidden weights are then set to 0."""
+    return Mistake(
+        name="finite number in place of −∞",
+        hint="Some allowed score may be lower than the number that you chose.",
+        value=lambda scores, mask: (
+            softmax(np.where(mask, scores, low)) * (mask if silent else 1.0)
+        ),
+    )
 
 
 WRONG_AXIS = Mistake(
@@ -155,7 +166,7 @@ QUESTION_1 = [
         id="1c",
         question="1",
         points=1.5,
-        title="Forbidden keys that have the largest scores",
+        title="Forbidden keys far above the allowed ones",
         probe="weights_of",
         inputs=loud_forbidden,
         expected=softmax,
@@ -165,11 +176,9 @@ QUESTION_1 = [
                 hint="The forbidden score decides how far all are shifted. Mask first.",
                 value=lambda scores, mask: np.zeros(scores.shape),
             ),
-            Mistake(
-                name="finite number in place of −∞",
-                hint="Some allowed score may be lower than the number that you chose.",
-                value=lambda scores, mask: softmax(np.where(mask, scores, -1e4)),
-            ),
+            filled(-1e4),
+            filled(-1e9),  # any number between −10,000 and −10¹² gives the same
+            filled(-1e9, silent=True),
             *MASKS,
         ),
         hint="Which keys does your maximum look at? The mask has to act before it.",
@@ -263,6 +272,7 @@ def bilinear(q, k, W):
     return q @ W.T @ k.T
 
 
+NOT_ALWAYS_4 = "Only the help desk has vectors of width 4: read the width off the keys."
 QUESTION_2 = [
     Check(
         id="2a",
@@ -282,6 +292,11 @@ QUESTION_2 = [
                 name="root of the number of keys",
                 hint="Which axis of the keys is their width?",
                 value=lambda q, k: (q @ k.T, q @ k.T / np.sqrt(len(k))),
+            ),
+            Mistake(
+                name="root of 4 is hard-coded",
+                hint=NOT_ALWAYS_4,
+                value=lambda q, k: (q @ k.T, q @ k.T / 2),
             ),
             Mistake(
                 name="queries and keys exchanged",
@@ -415,6 +430,7 @@ ATTENDING = (
         "What is compared are queries and keys: their width counts.",
         lambda q, k, v: v.shape[1] ** -0.5,
     ),
+    wrong_scale("root of 4 is hard-coded", NOT_ALWAYS_4, lambda q, k, v: 0.5),
     Mistake(
         name="softmax over the queries",
         hint="The weights of one query sum to 1: sum along the axis of the keys.",
@@ -436,6 +452,11 @@ ATTENDING_MASKED = (
         name="mask ignored",
         hint="Does the mask reach your softmax?",
         value=lambda q, k, v, mask: attend(q, k, v),
+    ),
+    Mistake(
+        name="context without the mask",
+        hint="The context is the average under the weights that you return.",
+        value=lambda q, k, v, mask: (attend(q, k, v)[0], attend(q, k, v, mask)[1]),
     ),
     *ATTENDING,
 )
@@ -501,9 +522,11 @@ class Variant:
         options = self.options
         scores = variant_scores(q, k, v, options["scale"], options["by"])
         weights = variant_weights(scores, mask, options["over"], options["mask"])
-        if options["average"] == "plain":
-            return np.broadcast_to(v.mean(axis=0), (len(q), v.shape[1])), weights
-        return weights @ (v[::-1] if options["average"] == "reversed" else v), weights
+        if options["by"] == "rounded":
+            weights = np.round(weights, 8)
+        before = shares_of(scores, "keys")
+        average = options["average"]
+        return variant_context(weights, before, v, mask, average), weights
 
 
 def variant_scores(q, k, v, scale, by):
@@ -513,6 +536,7 @@ def variant_scores(q, k, v, scale, by):
         "d_k": 1 / k.shape[1],
         "root d_v": v.shape[1] ** -0.5,
         "root S": len(k) ** -0.5,
+        "numbers of q over S": (q.size / len(k)) ** -0.5,  # right if T = S
     }[scale]
     if by == "einsum":
         return np.einsum("td,sd->ts", q, k) * factor
@@ -520,9 +544,11 @@ def variant_scores(q, k, v, scale, by):
 
 
 def variant_weights(scores, mask, over, how):
+    if mask is not None:
+        mask = variant_mask(np.asarray(mask), how)
     allowed = np.ones(scores.shape, bool)
-    if mask is not None and how not in ("late", "ignored"):
-        allowed = allowed & (~np.asarray(mask) if how == "inverted" else mask)
+    if mask is not None and how != "late":
+        allowed = allowed & mask
     low = {"weak": scores - 10, "finite": -1e9}.get(how, -np.inf)
     scores = np.where(allowed, scores, low)
     with np.errstate(all="ignore"):
@@ -534,10 +560,34 @@ def variant_weights(scores, mask, over, how):
     return weights
 
 
+def variant_mask(mask, how):
+    """Return the mask as a variant reads it; None: not at all."""
+    if how == "one ignored" and mask.ndim == 1:
+        return None
+    if how == "first row" and mask.ndim == 2:
+        return mask[0]
+    return ~mask if how == "inverted" else mask
+
+
+def variant_context(weights, before, v, mask, average):
+    """Average the values, rightly or not; before: the weights before the mask."""
+    plain = np.broadcast_to(v.mean(axis=0), (len(weights), v.shape[1]))
+    if average == "plain" or (average == "plain without mask" and mask is None):
+        return plain
+    if average == "before mask":
+        return before @ v
+    if average == "first values" and mask is not None:
+        forbidden = ~np.broadcast_to(mask, weights.shape)
+        allowed_first = np.argsort(forbidden, axis=1, kind="stable")
+        return np.take_along_axis(weights, allowed_first, axis=1) @ v
+    return weights @ (v[::-1] if average == "reversed" else v)
+
+
 def shares_of(scores, over):
     axis = {"queries": 0, "table": None}.get(over, 1)
     shares = np.exp(scores - scores.max(axis=axis, keepdims=True))
-    return shares / (1.0 if over == "largest" else shares.sum(axis=axis, keepdims=True))
+    total = 1.0 if over == "largest" else shares.sum(axis=axis, keepdims=True)
+    return shares / total * (0.9998 if over == "almost" else 1.0)
 
 
 def shuffled(*variants):
@@ -571,11 +621,13 @@ def knows_the_laws(inputs, got):
 
 
 UNSEEN = {
-    "sum": "Use several queries, and look at every row of the weights.",
+    "sum": "Use several queries, look at every row of the weights, and allow no more "
+    "than the statement does.",
     "scale": "Let T, S, d_k and d_v all differ, and compare all numbers.",
-    "mask": "Try a mask in which one row is empty, and remember that NaN fails every "
-    "comparison, `>` too.",
-    "average": "Compare the returned context with the returned weights times v.",
+    "mask": "Try masks of both shapes, one with an empty row, and remember that NaN "
+    "fails every comparison, `>` too.",
+    "average": "Compare each returned context, with a mask and without, with the "
+    "returned weights times v.",
 }
 FALSE_ALARM = (
     "Another order of computation changes the last digits: compare with a tolerance, "
@@ -583,14 +635,17 @@ FALSE_ALARM = (
 )
 ORDER = "Test the laws in the order of the table and return the first broken one."
 GIVEN = ({"over": "queries"}, {"scale": "none"}, {"mask": "late"})
+# At most six in one check: a student may call each 30 times, and a probe may 200 times.
 QUESTION_4 = [
     Check(
         id="4a",
         question="4",
-        points=1.5,
-        title="The three faults of the colleagues, in other code",
+        points=2,
+        title="The faults of the colleagues, in other code",
         probe="verdicts_of",
-        inputs=shuffled(*GIVEN, {}),
+        inputs=shuffled(
+            *GIVEN, {"average": "first values"}, {"average": "reversed"}, {}
+        ),
         judge=knows_the_laws,
     ),
     Check(
@@ -605,7 +660,7 @@ QUESTION_4 = [
             {"scale": "d_k"},
             {"scale": "root d_v"},
             {"scale": "root S"},
-            {"average": "reversed"},
+            {"scale": "numbers of q over S"},
         ),
         judge=knows_the_laws,
     ),
@@ -627,10 +682,30 @@ QUESTION_4 = [
     Check(
         id="4d",
         question="4",
-        points=0.5,
-        title="No false alarm where the code is right",
+        points=1,
+        title="Faults with only some masks, or only without one",
         probe="verdicts_of",
-        inputs=shuffled({}, {"by": "einsum"}, {"by": "query first"}, GIVEN[1]),
+        inputs=shuffled(
+            {"mask": "one ignored"},
+            {"mask": "first row"},
+            {"average": "before mask"},
+            {"average": "plain without mask"},
+        ),
+        judge=knows_the_laws,
+    ),
+    Check(
+        id="4e",
+        question="4",
+        points=1,
+        title="No false alarm where the code is right, no blind eye for small faults",
+        probe="verdicts_of",
+        inputs=shuffled(
+            {},
+            {"by": "einsum"},
+            {"by": "query first"},
+            {"by": "rounded"},
+            {"over": "almost"},
+        ),
         judge=knows_the_laws,
     ),
 ]
@@ -645,9 +720,9 @@ def feedback(rng):
     return {"weights": weights, "grad": rng.normal(size=(3, 5)) + 1}
 
 
-def masked_feedback(rng):
-    """A masked table and the gradient of its context."""
-    return {**masked_table(rng), "grad_context": rng.normal(size=(3, 2))}
+def with_feedback(inputs):
+    """Add the gradient of the context."""
+    return lambda rng: {**inputs(rng), "grad_context": rng.normal(size=(3, 2))}
 
 
 def diagonal(weights, grad):
@@ -695,38 +770,60 @@ QUESTION_5 = [
         hint="Write out the double sum for two keys, then for three.",
     ),
 ]
+BACK_TO_Q = (
+    Mistake(
+        name="root forgotten",
+        hint="The root stands in the score, so the chain rule meets it too.",
+        value=partial(query_gradient, d=1),
+    ),
+    Mistake(
+        name="root of 4 is hard-coded",
+        hint=NOT_ALWAYS_4,
+        value=partial(query_gradient, d=4),
+    ),
+    Mistake(
+        name="only the diagonal",
+        hint=DIAGONAL_HINT,
+        value=partial(query_gradient, back=diagonal),
+    ),
+    Mistake(
+        name="softmax left out",
+        hint="Between weights and scores stands the softmax: go through it.",
+        value=partial(query_gradient, back=lambda weights, grad: grad),
+    ),
+)
+BACK_HINT = (
+    "Which shape has the gradient with respect to the weights, to the scores, to q?"
+)
 QUESTION_6 = [
     Check(
         id="6a",
         question="6",
-        points=2,
+        points=1,
+        title="Back to the queries",
+        probe="query_gradient_without_mask",
+        inputs=with_feedback(table),
+        expected=query_gradient,
+        mistakes=BACK_TO_Q,
+        hint=BACK_HINT,
+    ),
+    Check(
+        id="6b",
+        question="6",
+        points=1,
         title="Back to the queries, under a mask",
         probe="query_gradient_of",
-        inputs=masked_feedback,
+        inputs=with_feedback(masked_table),
         expected=query_gradient,
         mistakes=(
-            Mistake(
-                name="root forgotten",
-                hint="The root stands in the score, so the chain rule meets it too.",
-                value=partial(query_gradient, scale=False),
-            ),
-            Mistake(
-                name="only the diagonal",
-                hint=DIAGONAL_HINT,
-                value=partial(query_gradient, back=diagonal),
-            ),
-            Mistake(
-                name="softmax left out",
-                hint="Between weights and scores stands the softmax: go through it.",
-                value=partial(query_gradient, back=lambda weights, grad: grad),
-            ),
+            *BACK_TO_Q,
             Mistake(
                 name="mask ignored",
                 hint="Which weights did the forward pass have?",
-                value=lambda mask, **inputs: query_gradient(**inputs, mask=None),
+                value=lambda mask, **inputs: query_gradient(**inputs),
             ),
         ),
-        hint="Which shape has the gradient by the weights, by the scores, by q?",
+        hint=BACK_HINT,
     ),
 ]
 

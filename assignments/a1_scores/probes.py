@@ -54,10 +54,15 @@ def verdicts_of(ns, variants):
 
 
 def scores_gradient_of(ns, weights, grad):
-    """Return the gradient by the scores."""
+    """Return the gradient with respect to the scores."""
     return ns["softmax_backward"](weights, grad)
 
 
+def query_gradient_without_mask(ns, q, k, v, grad_context):
+    """Return the gradient with respect to the queries where no mask is given."""
+    return ns["query_gradient"](q, k, v, grad_context)
+
+
 def query_gradient_of(ns, q, k, v, grad_context, mask):
-    """Return the gradient by the queries."""
+    """Return the gradient with respect to the queries, under a mask."""
     return ns["query_gradient"](q, k, v, grad_context, mask)

@@ -4,6 +4,8 @@ Where several answers are right (questions 1 and 5) the judge does not compare e
 it puts what came back into the definition and looks at what comes out.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy.special import erf
 
@@ -24,13 +26,16 @@ def softmax(scores):
 
 def rms_norm(x, gain, eps, fault=()):
     """Return normed tokens, or what a named slip makes of them."""
+    eps = 1e-5 if "default eps" in fault else eps
+    gain = 1.0 if "no gain" in fault else gain
     if "centred" in fault:
         x = x - x.mean(-1, keepdims=True)
     if "variance" in fault:
         return x / np.sqrt(x.var(-1, keepdims=True) + eps) * gain
     if "length" in fault:
         return x / np.sqrt(np.square(x).sum(-1, keepdims=True) + eps) * gain
-    mean = np.square(x).mean(-2 if "axis" in fault else -1, keepdims=True)
+    axis = -2 if "axis" in fault else None if "everything" in fault else -1
+    mean = np.square(x).mean(axis, keepdims=True)
     if "eps outside" in fault:
         return x / (np.sqrt(mean) + eps) * gain
     return x / np.sqrt(mean + eps) * gain
@@ -38,6 +43,7 @@ def rms_norm(x, gain, eps, fault=()):
 
 def layer_norm(x, gain, shift, eps=1e-5, fault=()):
     """Return normed tokens, or what a named slip makes of them."""
+    gain = 1.0 if "no gain" in fault else gain
     if "axis" in fault:
         return (x - x.mean(-2, keepdims=True)) / np.sqrt(
             x.var(-2, keepdims=True) + eps
@@ -76,9 +82,14 @@ def rotate(x, positions, fault=()):
 def attend(x, state, num_heads, keep, positions, fault=()):
     """Return the attention's output, with the output map."""
     mixed = x @ state[f"{ATTN}in_proj_weight"].T + state[f"{ATTN}in_proj_bias"]
-    q, k, v = (_heads(part, num_heads, fault) for part in np.split(mixed, 3, -1))
+    parts = np.split(mixed, 3, -1)
+    if positions is not None and "turned before" in fault:
+        parts[:2] = (rotate(part[:, None], positions)[:, 0] for part in parts[:2])
+        positions = None
+    q, k, v = (_heads(part, num_heads, fault) for part in parts)
     if positions is not None and "not turned" not in fault:
-        q, k = rotate(q, positions), rotate(k, positions)
+        q = rotate(q, positions)
+        k = k if "keys stay" in fault else rotate(k, positions)
         v = rotate(v, positions) if "values turned" in fault else v
     d_head = q.shape[-1]
     width = d_head * (num_heads if "model's width" in fault else 1)
@@ -86,12 +97,16 @@ def attend(x, state, num_heads, keep, positions, fault=()):
     if keep is not None and "mask forgotten" not in fault:
         may = (~keep if "mask inverted" in fault else keep)[:, None, None, :]
         may = np.swapaxes(may, -1, -2) if "queries masked" in fault else may
+        may = may & np.swapaxes(may, -1, -2) if "both masked" in fault else may
         scores = np.where(may, scores, -1e9 if "uniform" in fault else -np.inf)
     context = np.swapaxes(softmax(scores) @ v, 1, 2)
     if "heads not merged" in fault:
         context = np.swapaxes(context, 1, 2)
     out = context.reshape(x.shape) @ state[f"{ATTN}out_proj.weight"].T
-    return out if "output bias" in fault else out + state[f"{ATTN}out_proj.bias"]
+    out = out if "output bias" in fault else out + state[f"{ATTN}out_proj.bias"]
+    if keep is not None and "zeroed late" in fault:
+        out = np.where(keep.any(-1)[:, None, None], out, 0.0)
+    return out
 
 
 def _heads(part, num_heads, fault):
@@ -155,7 +170,9 @@ def to_halves(state, num_heads, fault=()):
     new, names = dict(state), (f"{ATTN}in_proj_weight", f"{ATTN}in_proj_bias")
     for name in names[:1] if "bias forgotten" in fault else names:
         new[name] = state[name][every]
-    return new
+    if "output map" in fault:
+        new[f"{ATTN}out_proj.weight"] = state[f"{ATTN}out_proj.weight"][:, rows]
+    return {name: new[name] for name in names} if "two entries" in fault else new
 
 
 def to_rms(state, fault=()):
@@ -202,7 +219,7 @@ def _code(length, d_model):
 
 
 def _found(inputs, got, length):
-    """Return the weights (T, S) of the head, and its queries whose key exists."""
+    """Return the scores (T, S) of the head, and its queries whose key exists."""
     n, d_model = inputs["n"], inputs["d_model"]
     w_q, w_k = _pair(got)
     if w_q.shape != (d_model, d_model) or w_k.shape != (d_model, d_model):
@@ -213,13 +230,13 @@ def _found(inputs, got, length):
     if not np.isfinite(scores).all():
         raise Wrong("NaN or infinity in the result", "The scores overflow.")
     rows = np.arange(max(n, 0), length + min(n, 0))
-    return softmax(scores / np.sqrt(d_model)), rows
+    return scores / np.sqrt(d_model), rows
 
 
 def judge_place(inputs, got):
     """Accept maps whose largest weight is at t − n."""
-    weights, rows = _found(inputs, got, 60)
-    n, best = inputs["n"], weights.argmax(-1)
+    scores, rows = _found(inputs, got, 60)
+    n, best = inputs["n"], scores.argmax(-1)
     if (best[rows] == rows - n).all():
         return
     ahead = rows[rows + n < 60]
@@ -236,11 +253,15 @@ def judge_place(inputs, got):
 
 
 def judge_weight(inputs, got):
-    """Accept maps that give the key at t − n a weight of 0.99 in a long sequence."""
-    weights, rows = _found(inputs, got, 200)
+    """Accept moderate scores that give the key at t − n 0.99 in a long sequence."""
+    scores, rows = _found(inputs, got, 200)
+    weights = softmax(scores)
     least = weights[rows, rows - inputs["n"]].min()
     if least >= 0.99 - 1e-9:
-        return
+        if np.abs(scores).max() <= 1000 * (1 + FAR):
+            return
+        hint = "The weights are right, the scores needlessly large. Halve the factor."
+        raise Wrong("scores beyond 1000", hint)
     if (weights.argmax(-1)[rows] == rows - inputs["n"]).all():
         hint = (
             "The right key leads, by too little. How far below is the runner-up, and "
@@ -257,6 +278,7 @@ def _alibi(q, k, slopes, fault=()):
     root = np.sqrt(width + 1)
     sign = 1 if "sign" in fault else -1
     divide = root if {"width", "penalty divided"} & set(fault) else 1.0
+    slopes = 0 * slopes + slopes[0] if "first slope" in fault else slopes
     bias = sign * slopes[:, None, None] * back / divide
     if "no penalty" in fault:
         bias = 0 * bias
@@ -287,10 +309,15 @@ ALIBI_MISTAKES = {
         "queries keep the old scale",
         "q·k is now divided by the root of the new width. Which factor mends that?",
     ),
+    "first slope": (
+        "all heads get one slope",
+        "Each head has a slope of its own: slopes (H,) must meet the axis of H.",
+    ),
 }
+SCALES = ("width", "penalty divided", "content divided")
 
 
-def judge_alibi(inputs, got):
+def judge_alibi(inputs, got, forgiven=()):
     """Accept features with which the kernel computes ALiBi's weights."""
     q, k = inputs["q"], inputs["k"]
     new_q, new_k = _pair(got)
@@ -306,23 +333,33 @@ def judge_alibi(inputs, got):
     T, S = scores.shape[-2:]
     may = np.arange(S) <= np.arange(S - T, S)[:, None]
     weights = softmax(np.where(may, scores / np.sqrt(wide), -np.inf))
-    if np.abs(weights - _alibi(**inputs)).max() <= FAR:
+    fine = [_alibi(**inputs, fault=fault) for fault in ((), *forgiven)]
+    if any(np.abs(weights - one).max() <= FAR for one in fine):
         return
     for fault, (name, hint) in ALIBI_MISTAKES.items():
         if np.abs(weights - _alibi(**inputs, fault=(fault,))).max() <= FAR:
             raise Wrong(name, hint)
-    hint = "Compare kernel(q_wide, k_wide, v) with scores that you bias by hand, T < S."
+    hint = "Compare kernel(q_wide, k_wide, v) with scores that you bias by hand."
     raise Wrong("other weights than ALiBi's", hint)
+
+
+def _new_and_old(got):
+    if not isinstance(got, list | tuple) or len(got) != 2:
+        raise Wrong("not a dictionary", "Return the entries in a dictionary.")
+    return got
+
+
+def _untouched(state, old):
+    if difference(old, state, FAR) is not None:
+        hint = "dict(state) copies the names, not the tensors. Make new tensors."
+        raise Wrong("the input was changed", hint)
 
 
 def judge_untouched(inputs, got):
     """Accept new queries, with the old weights left as they were."""
     state = inputs["state"]
-    if not isinstance(got, list | tuple) or len(got) != 2:
-        raise Wrong("not a dictionary", "Return the twelve entries in a dictionary.")
-    if difference(got[1], state, FAR) is not None:
-        hint = "dict(state) copies the names, not the tensors. Make new tensors."
-        raise Wrong("the input was changed", hint)
+    got = _new_and_old(got)
+    _untouched(state, got[1])
     new, old = numbers(got[0]), state[f"{ATTN}in_proj_weight"]
     same = new.shape == old.shape
     if not same or difference(np.sort(new, None), np.sort(old, None), FAR) is not None:
@@ -355,9 +392,10 @@ RMS_MISTAKES = {
 }
 
 
-def judge_engine(inputs, got):
+def judge_engine(inputs, got, forgiven=()):
     """Accept weights with which the engine gives the centred block."""
     state, x, num_heads = inputs["state"], inputs["x"], inputs["num_heads"]
+    got, _ = _new_and_old(got)
     if not isinstance(got, dict):
         raise Wrong("not a dictionary", "Return a dictionary of weights.")
     new = {}
@@ -376,9 +414,17 @@ def judge_engine(inputs, got):
     for fault, (name, hint) in RMS_MISTAKES.items():
         faulty = engine(start, to_rms(state, (fault,)), num_heads)
         if difference(made, faulty, FAR) is None:
+            if fault in forgiven:
+                return
             raise Wrong(name, hint)
     hint = "Take the three ideas one by one: gains of 1 and shifts of 0 first."
     raise Wrong("the engine differs from the centred block", hint)
+
+
+def judge_engine_untouched(inputs, got):
+    """Accept any rewriting of weights that leaves the old ones as they were."""
+    _untouched(inputs["state"], _new_and_old(got)[1])
+    judge_engine(inputs, got, forgiven=tuple(RMS_MISTAKES))
 
 
 # Inputs.
@@ -440,18 +486,20 @@ def _block_inputs(norm_first, keep=None, positions=False):
     return draw
 
 
-def _norm_inputs(shape, shift, offset=1.0):
+def _norm_inputs(shape, shift, offset=1.0, eps=0.3):
     def draw(rng):
         x = rng.normal(offset, 1.5, shape)
-        inputs = {"x": x, "gain": rng.uniform(0.5, 2, shape[-1]), "eps": 0.3}
+        inputs = {"x": x, "gain": rng.uniform(0.5, 2, shape[-1]), "eps": eps}
         return inputs | ({"shift": rng.normal(0, 1, shape[-1])} if shift else {})
 
     return draw
 
 
-def _engine_inputs(centred):
+def _engine_inputs(centred, plain_norms=False):
     def draw(rng):
         state = _state(rng, 12, 7)
+        for norm in ("norm1", "norm2") if plain_norms else ():
+            state[f"{norm}.weight"], state[f"{norm}.bias"] = np.ones(12), np.zeros(12)
         for writer in (f"{ATTN}out_proj", "linear2") if centred else ():
             for name in (f"{writer}.weight", f"{writer}.bias"):
                 state[name] = state[name] - state[name].mean(0)
@@ -482,8 +530,8 @@ ROTATE_SLIPS = {
         "Take a and b from the halves: the first Dh/2 features and the last Dh/2.",
     ),
     "exponent": (
-        "the exponent is i/Dh",
-        "Speed i is 10000^(−2i/Dh): the exponents run over 0, 2/Dh, 4/Dh, …",
+        "exponent i/Dh instead of 2i/Dh",
+        "Your exponent is i/Dh; it must be 2i/Dh: 0, 2/Dh, 4/Dh, …",
     ),
     "backwards": (
         "turned backwards",
@@ -519,6 +567,14 @@ HALVES_SLIPS = {
         "values are reordered",
         "Values are not turned, and the output map expects their old order.",
     ),
+    "output map": (
+        "the output map is reordered",
+        "out_proj reads values, and the order of the values has not changed.",
+    ),
+    "two entries": (
+        "entries are missing",
+        "Return all twelve entries, also those that stay as they are.",
+    ),
 }
 RMS_SLIPS = {
     "eps outside": ("ε outside the root", "The root is taken of mean square plus ε."),
@@ -529,6 +585,11 @@ RMS_SLIPS = {
         "A variance has the mean taken away; here the squares of x itself count.",
     ),
     "axis": ("wrong axis", "The mean runs over the last axis, the features."),
+    "everything": (
+        "one mean for all tokens",
+        "Every token has its own mean square: dim=-1, keepdim=True.",
+    ),
+    "no gain": ("the gain is forgotten", "What is normed is multiplied by the gain."),
 }
 LAYER_SLIPS = {
     "unbiased": (
@@ -542,6 +603,11 @@ LAYER_SLIPS = {
         "The numerator is x minus its mean, too.",
     ),
     "axis": ("wrong axis", "Mean and variance run over the last axis, the features."),
+    "default eps": (
+        "ε is not passed on",
+        "Your ε is always 10⁻⁵: hand the argument on to what you call.",
+    ),
+    "no gain": ("the gain is forgotten", "What is normed is multiplied by the gain."),
 }
 ORDER_SLIPS = {
     "other order": (
@@ -582,17 +648,38 @@ MASK_SLIPS = {
         "queries are masked instead of keys",
         "`keep` belongs to the last axis of the scores (B, H, T, S).",
     ),
+    "both masked": (
+        "padded queries are masked too",
+        "Padded tokens still ask: `keep` forbids keys only.",
+    ),
 }
 EMPTY_SLIPS = {
     "uniform": (
         "an empty row reads padding",
         "A row with nothing to attend to must have weights 0, not 1/S.",
     ),
+    "zeroed late": (
+        "an empty row loses the output map's bias",
+        "The heads give zeros; the output map, with its bias, comes after that.",
+    ),
 }
 TURN_SLIPS = {
     "not turned": ("positions are ignored", "Turn q and k by your `rotate`."),
     "values turned": ("values are turned", "Only queries and keys are turned."),
+    "keys stay": ("only queries are turned", "Keys are turned like queries."),
+    "turned before": (
+        "turned before the heads are split",
+        "A pair lies inside a head: split into heads first, then call `rotate`.",
+    ),
 }
+LIBRARY = (
+    "PyTorch's own attention is used",
+    "The block is to be built from matrix products; the library is for comparing.",
+)
+LIBRARY_NORM = (
+    "PyTorch's own norm is used",
+    "Write the norm yourself: a mean over the last axis, a root, a division.",
+)
 
 
 BLOCK_HINT = "Silence one sub-layer (its last weight and bias 0) to see which is wrong."
@@ -600,27 +687,51 @@ BLOCK_HINT = "Silence one sub-layer (its last weight and bias 0) to see which is
 INSIDE = [slip for slip in ORDER_SLIPS if slip not in ("other order", "one norm")]
 
 
-def _followed(slips, forgiven):
-    """Return a judge that names `slips` and forgives slips counted elsewhere."""
+def _followed(function, slips, forgiven, hint, seen=lambda inputs: ...):
+    """Return a judge that names `slips` and forgives slips counted elsewhere.
+
+    `seen` selects from the result what is compared.
+    """
 
     def judge(inputs, got):
+        if isinstance(got, str):
+            raise Wrong(*(LIBRARY if function is block else LIBRARY_NORM))
+        got, where = numbers(got), seen(inputs)
+        right = function(**inputs)
+        if got.shape != right.shape:
+            raise Wrong("wrong shape", hint)
         others = [(), *((slip,) for slip in forgiven)]
-        if any(difference(got, block(**inputs, fault=f), FAR) is None for f in others):
-            return
-        for other in others:
-            for slip, (name, hint) in slips.items():
-                made = block(**inputs, fault=(*other, slip))
-                if difference(got, made, FAR) is None:
-                    raise Wrong(name, hint)
-        reason = difference(got, block(**inputs), FAR)
-        raise Wrong(reason, BLOCK_HINT)
+        for fault in [*others, *((*o, slip) for o in others for slip in slips)]:
+            made = function(**inputs, fault=fault)
+            if difference(got[where], made[where], FAR) is None:
+                if fault in others:
+                    return
+                raise Wrong(*slips[fault[-1]])
+        raise Wrong(difference(got[where], right[where], FAR), hint)
 
     return judge
+
+
+def _read_later(inputs):
+    """Select real tokens, and all tokens of a sequence that has no real one."""
+    return inputs["keep"] | ~inputs["keep"].any(-1, keepdims=True)
+
+
+def _but(slips, *names):
+    return {name: slip for name, slip in slips.items() if name not in names}
+
+
+def _used(library):
+    """Turn what a probe says about a forbidden call into a mistake."""
+    name, hint = LIBRARY if library == "multi_head_attention_forward" else LIBRARY_NORM
+    return Mistake(name=name, hint=hint, value=lambda **inputs: library)
 
 
 PADDED = [[True, False, True, True, False], [False, False, True, True, True]]
 EMPTY = [[False] * 5, [True, True, True, False, False]]
 NORM_HINT = "Try x of shape (2, 3, 4) and a large ε; which numbers is the mean over?"
+ROTATE_HINT = "Turn one pair (1, 0) by one position, by hand: what must come out?"
+PLACES = ("counted", "first row", "by head")
 
 CHECKS = [
     Check(
@@ -638,7 +749,7 @@ CHECKS = [
         points=2,
         title="look_back: at least 0.99, looking ahead, small width, 200 positions",
         probe="look_back_of",
-        inputs=lambda rng: {"n": -int(rng.integers(2, 6)), "d_model": 10},
+        inputs=lambda rng: {"n": -int(rng.integers(2, 6)), "d_model": 8},
         judge=judge_weight,
     ),
     Check(
@@ -654,41 +765,44 @@ CHECKS = [
         id="1d",
         question="1",
         points=1,
-        title="alibi_features: fewer queries than keys, one sequence",
+        title="alibi_features: fewer queries than keys (scales and signs count in 1c)",
         probe="alibi_of",
-        inputs=_alibi_inputs(1, 2, 3, 8, 3),
-        judge=judge_alibi,
+        inputs=_alibi_inputs(1, 1, 3, 8, 3),
+        judge=partial(judge_alibi, forgiven=[(one,) for one in ("sign", *SCALES)]),
     ),
     Check(
         id="2a",
         question="2",
         points=1,
-        title="rotate: halves, positions with gaps",
+        title="rotate: pairs, speeds, direction",
         probe="rotate_of",
         inputs=_turn_inputs(1, 2, 5, 6, 30),
-        expected=rotate,
-        mistakes=_slips(rotate, ROTATE_SLIPS),
+        judge=_followed(rotate, _but(ROTATE_SLIPS, *PLACES), ("counted",), ROTATE_HINT),
     ),
     Check(
         id="2b",
         question="2",
         points=1,
-        title="rotate: each sequence its own positions, as many sequences as heads",
+        title="rotate: each sequence its own positions (only the positions count)",
         probe="rotate_of",
         inputs=_turn_inputs(3, 3, 4, 10, 60),
-        expected=rotate,
-        mistakes=_slips(rotate, ROTATE_SLIPS),
+        judge=_followed(
+            rotate,
+            {slip: ROTATE_SLIPS[slip] for slip in PLACES},
+            _but(ROTATE_SLIPS, *PLACES),
+            ROTATE_HINT,
+        ),
     ),
     Check(
         id="2c",
         question="2",
-        points=2,
+        points=1,
         title="to_halves: every entry of a layer with three heads",
         probe="converted",
         inputs=lambda rng: {"state": _state(rng, 18, 5), "num_heads": 3},
         expected=to_halves,
         mistakes=_slips(to_halves, HALVES_SLIPS),
-        hint="Number the rows of in_proj_weight and look where they go, head by head.",
+        hint="Compare old and new entries, one name after the other: which rows moved?",
     ),
     Check(
         id="2d",
@@ -707,7 +821,7 @@ CHECKS = [
         probe="rms_norm_of",
         inputs=_norm_inputs((2, 3, 5), shift=False),
         expected=rms_norm,
-        mistakes=_slips(rms_norm, RMS_SLIPS),
+        mistakes=(*_slips(rms_norm, RMS_SLIPS), _used("rms_norm")),
         hint=NORM_HINT,
     ),
     Check(
@@ -718,21 +832,22 @@ CHECKS = [
         probe="layer_norm_of",
         inputs=_norm_inputs((2, 3, 5), shift=True),
         expected=layer_norm,
-        mistakes=_slips(layer_norm, LAYER_SLIPS),
+        mistakes=(*_slips(layer_norm, LAYER_SLIPS), _used("layer_norm")),
         hint=NORM_HINT,
     ),
     Check(
         id="3c",
         question="3",
         points=1,
-        title="layer_norm: one token alone, far from zero",
+        title="layer_norm: one token alone, far from zero (slips of 3b count there)",
         probe="layer_norm_of",
-        inputs=_norm_inputs((7,), shift=True, offset=40.0),
-        expected=layer_norm,
-        mistakes=_slips(
-            layer_norm, {k: v for k, v in LAYER_SLIPS.items() if k != "axis"}
+        inputs=_norm_inputs((7,), shift=True, offset=40.0, eps=1e-5),
+        judge=_followed(
+            layer_norm,
+            {},
+            _but(LAYER_SLIPS, "axis"),
+            "A single token of shape (D,) is a case too: reduce over the last axis.",
         ),
-        hint="A single token of shape (D,) is a case too: reduce over the last axis.",
     ),
     Check(
         id="4a",
@@ -742,7 +857,10 @@ CHECKS = [
         probe="block_of",
         inputs=_block_inputs(True),
         expected=block,
-        mistakes=_slips(block, ORDER_SLIPS),
+        mistakes=(
+            *_slips(block, ORDER_SLIPS),
+            _used("multi_head_attention_forward"),
+        ),
         hint=BLOCK_HINT,
     ),
     Check(
@@ -752,7 +870,9 @@ CHECKS = [
         title="block: post-norm (slips inside a sub-layer count in 4a only)",
         probe="block_of",
         inputs=_block_inputs(False),
-        judge=_followed(ORDER_SLIPS, INSIDE),
+        judge=_followed(
+            block, ORDER_SLIPS, INSIDE, "Each sub-layer is added, then normed at once."
+        ),
     ),
     Check(
         id="4c",
@@ -761,7 +881,12 @@ CHECKS = [
         title="block: padding in the middle and on the left (only the mask counts)",
         probe="block_of",
         inputs=_block_inputs(True, PADDED),
-        judge=_followed(MASK_SLIPS, ORDER_SLIPS),
+        judge=_followed(
+            block,
+            MASK_SLIPS,
+            ORDER_SLIPS,
+            "Change a padded token of x: no other token's output may change.",
+        ),
     ),
     Check(
         id="4d",
@@ -769,8 +894,14 @@ CHECKS = [
         points=1,
         title="block: a sequence that is all padding (only the mask counts)",
         probe="block_of",
-        inputs=_block_inputs(False, EMPTY),
-        judge=_followed(MASK_SLIPS | EMPTY_SLIPS, ORDER_SLIPS),
+        inputs=_block_inputs(True, EMPTY),
+        judge=_followed(
+            block,
+            MASK_SLIPS | EMPTY_SLIPS,
+            ORDER_SLIPS,
+            "A row of −∞ has no softmax. Make its weights 0 before they meet v.",
+            seen=_read_later,
+        ),
     ),
     Check(
         id="4e",
@@ -779,24 +910,39 @@ CHECKS = [
         title="block: positions and padding together (only the turning counts)",
         probe="block_of",
         inputs=_block_inputs(True, PADDED, positions=True),
-        judge=_followed(TURN_SLIPS, [*ORDER_SLIPS, *MASK_SLIPS]),
+        judge=_followed(
+            block,
+            TURN_SLIPS,
+            [*ORDER_SLIPS, *MASK_SLIPS],
+            "Give all tokens one position: the output must be that without positions.",
+            seen=_read_later,
+        ),
     ),
     Check(
         id="5a",
         question="5",
-        points=1,
-        title="to_rms: maps that write are centred already",
+        points=2,
+        title="to_rms: gains and shifts (maps that write are centred already)",
         probe="for_engine",
         inputs=_engine_inputs(centred=True),
-        judge=judge_engine,
+        judge=partial(judge_engine, forgiven=("inputs centred",)),
     ),
     Check(
         id="5b",
         question="5",
-        points=2,
-        title="to_rms: any trained block",
+        points=1,
+        title="to_rms: maps that write (gains 1, shifts 0)",
+        probe="for_engine",
+        inputs=_engine_inputs(centred=False, plain_norms=True),
+        judge=judge_engine,
+    ),
+    Check(
+        id="5c",
+        question="5",
+        points=1,
+        title="to_rms: a whole block, and the old weights stay as they were",
         probe="for_engine",
         inputs=_engine_inputs(centred=False),
-        judge=judge_engine,
+        judge=judge_engine_untouched,
     ),
 ]

@@ -183,6 +183,16 @@ def test_stub_is_told_apart(code):
     assert probe(code, CALL, x=1) == {"not attempted": True}
 
 
+def test_what_torch_cannot_do_is_no_stub():
+    code = "def f(x):\n    raise NotImplementedError('not implemented for Bool')"
+    assert probe(code, CALL, x=1) == {"error": "NotImplementedError"}
+
+
+def test_memory_that_torch_lacks_is_a_memory_error():
+    code = "import torch\ndef f(x):\n    return torch.ones(10 ** 7, 10 ** 7)"
+    assert probe(code, CALL, x=1) == {"error": "MemoryError"}
+
+
 def test_error_of_a_probe_has_a_name_and_no_text():
     assert probe("def f(x):\n    raise ValueError(x)", CALL, x=1) == {
         "error": "ValueError"

@@ -319,3 +319,8 @@ def test_a_copied_cell_hides_no_answer():
 def test_hostile_text_takes_little_time():
     for text in ("*" * 500_000, "# " * 250_000, "**Answer 5." * 20_000, " " * 500_000):
         words("**Answer 5.**\n\n" + text)
+
+
+def test_students_own_heading_with_the_word_question_ends_nothing():
+    text = "**Answer 5.**\n\n## Question and method\n\nI asked.\n\n## Question 6. Next"
+    assert words(text)["5"] == "## Question and method\n\nI asked."

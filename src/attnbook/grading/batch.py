@@ -40,7 +40,7 @@ AGAIN = ("wrong", "error", "missing", "not attempted", "timed out", "killed")
 # Errors whose name is worth showing; any other name could be a message.
 NAMED_ERRORS = re.compile(
     r"(Type|Value|Key|Index|Name|Attribute|Runtime|Assertion|"
-    r"ZeroDivision|Import|ModuleNotFound|Recursion|Memory|"
+    r"ZeroDivision|NotImplemented|Import|ModuleNotFound|Recursion|Memory|"
     r"UnboundLocal|EOF|FileNotFound|Overflow)Error|SystemExit"
 )
 
@@ -187,6 +187,8 @@ def unanswered(answer: dict, known: set[str]) -> tuple[str, str, str]:
     kind = str(answer.get("error", ""))
     kind = kind if NAMED_ERRORS.fullmatch(kind) else "an exception"
     hint = "It fails on other sizes or values than those of the visible checks."
+    if kind == "MemoryError":
+        hint = "It needs more memory than there is: which table is that large?"
     return "error", f"raises {kind}", hint
 
 

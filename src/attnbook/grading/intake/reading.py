@@ -140,7 +140,7 @@ def _label(questions: list[str]) -> re.Pattern:
     return re.compile(rf"^(?:{marked}|{bare})", re.IGNORECASE | re.MULTILINE)
 
 
-_HEADING = re.compile(r"^#{1,6}[ \t]*Question[ \t]+\w", re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6}[ \t]*Question[ \t]+\d+\b", re.MULTILINE)
 _PLACEHOLDER = re.compile(rf"[*_]{{0,3}}{re.escape(PLACEHOLDER[:-1])}\.?[*_]{{0,3}}")
 
 
