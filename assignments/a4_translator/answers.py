@@ -190,6 +190,12 @@ WRONG = [
         "    return torch.tensor(loss.item())",
     ),
     _wrong(
+        "1c",
+        "loss over padding",
+        "def masked_loss(logits, labels, pad=PAD):\n"
+        "    return F.cross_entropy(logits.mT, labels)",
+    ),
+    _wrong(
         "2a",
         "mask inverted",
         "def source_mask(source, pad=PAD):\n    return (source == pad)[:, None, None]",
@@ -203,6 +209,15 @@ WRONG = [
         "2a",
         "wrong shape",
         "def source_mask(source, pad=PAD):\n    return (source != pad)[:, None]",
+    ),
+    _wrong(
+        "2a",
+        "padding compared by size",
+        "def source_mask(source, pad=PAD):\n    return (source > pad)[:, None, None]",
+    ),
+    _target(
+        "padding compared by size",
+        "return torch.ones(T, T).tril().bool() & (target_in > pad)[:, None, None]",
     ),
     _target(
         "mask inverted",
@@ -394,6 +409,13 @@ class Translator(Translator):
         self.source_embedding.register_forward_hook(scale)
         self.target_embedding.register_forward_hook(scale)
 """,
+    ),
+    _wrong(
+        "4a",
+        "decode gets only the last word",
+        SEARCH.format(finished=FINISHED, stop=STOP, result="tokens[:, 1:]").replace(
+            "decode(tokens,", "decode(tokens[:, -1:],"
+        ),
     ),
     _search("finished rows go on", finished="pass"),
     _search("stops with the first finished row", stop="if ended.any(): break"),

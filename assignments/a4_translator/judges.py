@@ -162,13 +162,21 @@ def _judge_gradient(inputs, got):
             "no gradient through the loss",
             "The loss stays a tensor: item() and detach() cut the way back.",
         )
-    reason = difference(got, _gradient(**inputs), 1e-6)
-    if reason == "wrong numbers" and np.any(
-        numbers(got)[inputs["labels"] == inputs["pad"]]
-    ):
+    expected, real = _gradient(**inputs), inputs["labels"] != inputs["pad"]
+    got = numbers(got).astype(float)
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        raise Wrong("no gradient for each logit", "Which step turns logits into NaN?")
+    if np.any(np.abs(got[~real]) > 1e-12):
         raise Wrong("loss over padding", "A padded label moves the weights, too.")
-    if reason is not None:
-        raise Wrong(reason, "Divide by the number of real labels of the batch.")
+    if np.any(np.abs(got[real]).max(-1) < 1e-12):
+        raise Wrong("a real label brings no gradient", "Which labels are left out?")
+    if difference(_directions(got[real]), _directions(expected[real]), 1e-6):
+        raise Wrong("not the gradient of -log p", "Compare with the loss by hand.")
+
+
+def _directions(rows):
+    """Divide each row by its largest number: weights of rows belong to check 1b."""
+    return rows / np.abs(rows).max(-1, keepdims=True)
 
 
 def _by_row(logits, labels, pad):
@@ -231,11 +239,20 @@ INVERTED = (
     "True means may attend. PyTorch's own layers use the opposite sign.",
 )
 NOT_ZERO = ("padding is not always 0", "Use the argument `pad`.")
+BY_SIZE = (
+    "padding compared by size",
+    "A word's number may be smaller than `pad`: ask whether the two are equal.",
+)
 SOURCE_MISTAKES = _mistakes(
+    (*BY_SIZE, lambda tokens, pad: (tokens > pad)[:, None, None]),
     (*INVERTED, lambda **inputs: ~_source_mask(**inputs)),
     (*NOT_ZERO, lambda tokens, pad: _source_mask(tokens, 0)),
 )
 TARGET_MISTAKES = _mistakes(
+    (
+        *BY_SIZE,
+        lambda tokens, pad: np.tri(4, dtype=bool) & (tokens > pad)[:, None, None],
+    ),
     (*INVERTED, lambda **inputs: ~_target_mask(**inputs)),
     (*NOT_ZERO, lambda tokens, pad: _target_mask(tokens, 0)),
     (
@@ -635,7 +652,20 @@ def _with_start(**inputs):
     return np.concatenate((np.full((len(rows), 1), START), rows), axis=1)
 
 
+def _last_word_only(source, answers, max_len):
+    """After the first word the scripted model writes 3: it misses the start mark."""
+    rows = np.full((len(source), max_len), 3)
+    rows[:, 0] = answers[source[:, 0], 0]
+    rows[rows[:, 0] == END, 1:] = PAD
+    return rows
+
+
 SEARCH_MISTAKES = _mistakes(
+    (
+        "decode gets only the last word",
+        "Hand decode all words written so far, start mark first: it keeps nothing.",
+        _last_word_only,
+    ),
     (
         "finished rows go on",
         "After its end mark a row gets only padding, while others still write.",
@@ -842,7 +872,7 @@ CHECKS = [
         points=1,
         title="Gradients reach the real positions and no others",
         probe="loss_gradient",
-        inputs=_loss_inputs,
+        inputs=partial(_loss_inputs, pad=0),
         judge=_judge_gradient,
     ),
     Check(

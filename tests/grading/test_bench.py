@@ -173,7 +173,7 @@ def test_weak_answers_lie_between_nothing_and_everything(graded, bench):
 def test_tricks_that_harm_nobody_keep_what_they_earned(graded, bench):
     """A cheat loses nothing either, unless it broke its own answers."""
     weak = points(graded[2]["weak.ipynb"], bench)
-    for name in ("patches-comparisons", "calls-home", "overwrites-others", "mounts"):
+    for name in ("forges-answers", "calls-home", "overwrites-others", "mounts"):
         assert points(graded[2][f"{name}.ipynb"], bench) == weak
 
 
@@ -195,7 +195,7 @@ def test_nobody_called_home(graded, listener):
 
 
 def test_the_book_is_not_there(graded):
-    assert "No module named" in message_of(graded, "imports-the-book")
+    assert "ModuleNotFoundError" in message_of(graded, "imports-the-book")
 
 
 def test_nothing_is_left_behind(graded):
@@ -205,15 +205,16 @@ def test_nothing_is_left_behind(graded):
     assert files <= graded[3][2]
 
 
-def numbers_of(value):
-    """Return the printed forms of all hidden numbers that are not round."""
+def digits_of(value):
+    """Return eight digits of each hidden number that has as many."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return {text for item in value for text in numbers_of(item)}
+        return {text for item in value for text in digits_of(item)}
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return set()
-    return {f"{x:.6g}" for x in value.reshape(-1) if x != round(x, 2)}
+    texts = {re.sub(r"\D", "", f"{x:.17f}").lstrip("0") for x in value.reshape(-1)}
+    return {text[:8] for text in texts if len(text.rstrip("0")) > 8}
 
 
 def test_no_hidden_number_reaches_a_student(graded, bench, monkeypatch):
@@ -221,11 +222,12 @@ def test_no_hidden_number_reaches_a_student(graded, bench, monkeypatch):
     assignment = bench.assignment
     hidden = set()
     for check in assignment.checks:
-        hidden |= numbers_of(draw(check, assignment.salt))
+        hidden |= digits_of(draw(check, assignment.salt))
     assert len(hidden) > 100
     pages = [path.read_text("utf-8") for path in graded[1].glob("feedback/*.html")]
-    assert not [x for page in pages for x in hidden if x in page]
-    assert not [page for page in pages if SALT in page or "HIDDEN" in page]
+    plain = [re.sub(r"[^0-9A-Za-z]", "", page) for page in pages]
+    assert not {text for page in plain for text in hidden if text in page}
+    assert not [page for page in pages if SALT in page]
 
 
 def test_no_page_holds_a_script(graded):

@@ -144,9 +144,9 @@ def test_flood_of_answers_ends_the_box():
 def test_memory_of_all_processes_together_is_limited():
     fork = """
 import os, time
-for _ in range(3):
+for _ in range(5):
     if os.fork() == 0:
-        kept = bytearray(b"x" * (150 * 2 ** 20))
+        kept = b"x" * (100 * 2 ** 20)
         time.sleep(30)
 time.sleep(30)"""
     with Session(choose(), Limits(memory_mib=400), 1e12) as session:

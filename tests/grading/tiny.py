@@ -68,7 +68,9 @@ def check(question):
     try:
         yield
         print(f"{question}: these checks pass.")
-    except NotImplementedError:
+    except NotImplementedError as stub:
+        if str(stub) not in ("", "write me"):
+            raise  # PyTorch has such errors of its own
         print(f"{question}: not attempted yet.")
 ```
 

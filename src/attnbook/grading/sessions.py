@@ -10,6 +10,7 @@ are answered, so no message that a student reads can hold them.
 import base64
 import json
 import os
+import secrets
 import selectors
 import time
 from collections import deque
@@ -30,7 +31,7 @@ START_SECONDS = 30.0
 MOST_RESTARTS = 12
 MOST_FAULTS = 100  # cells with an error that are worth keeping
 LONGEST_LINE = 8 * 2**20  # bytes
-MOST_LINES = 1000  # answers that nobody asked for
+MOST_UNASKED = 1000  # lines that answer no order
 MOST_CALLS = 200  # of functions that stay outside, in one probe
 LARGEST_ARGUMENT = 2048  # numbers in one array that such a function is given
 TOO_MANY = {"refused": f"at most {MOST_CALLS} calls"}
@@ -54,7 +55,8 @@ class Session:
         self.received = 0
         self.rest = bytearray()
         self.lines: deque[bytes] = deque()
-        self.asked = 0
+        self.id = ""
+        self.unasked = 0
         self.cpu_seconds = 0.0
         self.looked = 0.0
         self.refused = ""  # why the last call of a function outside was refused
@@ -88,10 +90,10 @@ class Session:
         Raises:
             Stopped: there was none in time, or the box broke a limit or died.
         """
-        self.asked += 1
+        self.id = secrets.token_hex(8)  # so that no answer is there before the order
         self.refused = ""
         until = min(time.monotonic() + seconds, self.deadline)
-        self.send({**order, "id": self.asked}, until)
+        self.send({**order, "id": self.id}, until)
         calls = 0
         while True:
             reply = self.reply_in(self.line(until))
@@ -102,6 +104,10 @@ class Session:
                 answer = called(functions, reply) if calls <= MOST_CALLS else TOO_MANY
                 self.refused = answer.get("refused", self.refused)
                 self.send(answer, until)
+            elif not reply:
+                self.unasked += 1
+            if self.unasked > MOST_UNASKED:
+                raise Stopped("killed", "stopped at its output limit")
 
     def reply_in(self, line: bytes) -> dict:
         """Return what a line says about the order that was sent; {} if nothing."""
@@ -109,7 +115,7 @@ class Session:
             reply = json.loads(line)
         except (ValueError, RecursionError):
             return {}
-        mine = isinstance(reply, dict) and reply.get("id") == self.asked
+        mine = isinstance(reply, dict) and reply.get("id") == self.id
         return reply if mine else {}
 
     def send(self, what: dict[str, Any], until: float) -> None:
@@ -145,7 +151,7 @@ class Session:
             self.lines.append(bytes(self.rest))
             self.rest = bytearray(other)
         flood = self.received > self.limits.output_mib * 2**20
-        if flood or len(self.rest) > LONGEST_LINE or len(self.lines) > MOST_LINES:
+        if flood or len(self.rest) > LONGEST_LINE:
             raise Stopped("killed", "stopped at its output limit")
 
     def watch(self, until: float) -> None:
