@@ -111,6 +111,39 @@ def attend(*arguments):
         code=attend("weights = scores.softmax(-1) * (1 if mask is None else mask)"),
     ),
     WrongAnswer(
+        mistake="forbidden scores drown the allowed ones",
+        check="1c",
+        code=attend(
+            "weights = scores.softmax(-1)\n"
+            "if mask is not None:\n"
+            "    weights = weights * mask\n"
+            "    weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)"
+        ),
+    ),
+    WrongAnswer(
+        mistake="mask changed in place",
+        check="1c",
+        code=attend(
+            "mask = torch.ones_like(scores).bool() if mask is None else mask\n"
+            "empty = ~mask.any(-1, keepdim=True)\n"
+            "mask |= empty\n"
+            "weights = scores.masked_fill(~mask, -math.inf).softmax(-1) * ~empty"
+        ),
+    ),
+    WrongAnswer(
+        mistake="queries changed in place",
+        check="1c",
+        code="""
+_right_attend = attend
+
+def attend(q, k, v, mask=None):
+    result = _right_attend(q, k, v, mask)
+    if not q.requires_grad:
+        q /= math.sqrt(q.shape[-1])
+    return result
+""",
+    ),
+    WrongAnswer(
         mistake="an empty row is uniform",
         check="1c",
         code=attend(
@@ -467,7 +500,7 @@ def broken_laws(layer, d_model):
     ),
     WrongAnswer(
         mistake="padding: a layer that breaks it passes",
-        check="5b",
+        check="5c",
         code=law(
             "padding",
             """
@@ -494,7 +527,7 @@ if not same(layer(x, mask)[:, 0], layer(changed, mask)[:, 0]):  # first output o
     ),
     WrongAnswer(
         mistake="order: a layer that breaks it passes",
-        check="5c",
+        check="5d",
         code=law(
             "order",
             """
@@ -505,7 +538,7 @@ if not same(layer(x.flip(1)), layer(x).flip(1)):
     ),
     WrongAnswer(
         mistake="order: a layer that keeps it is rejected",
-        check="5c",
+        check="5d",
         code=law(
             "order",
             """
@@ -517,7 +550,7 @@ if not same(layer(x[:, order]), layer(x)):
     ),
     WrongAnswer(
         mistake="average: a layer that breaks it passes",
-        check="5c",
+        check="5e",
         code=law(
             "average",
             """
@@ -530,13 +563,24 @@ if not same(out, out[:, :1].expand(-1, 8, -1)):  # compared with each other only
     ),
     WrongAnswer(
         mistake="batch: a layer that breaks it passes",
-        check="5d",
+        check="5f",
         code="""
 _right_laws = broken_laws
 
 def broken_laws(layer, d_model):
     return [law for law in _right_laws(layer, d_model) if law != "batch"]
 """,
+    ),
+    WrongAnswer(
+        mistake="batch: a layer that breaks it passes",
+        check="5f",
+        code=law(
+            "batch",
+            """
+if not same(layer(x)[:1], layer(x[:1])):  # the first sequence only
+    found.append("batch")
+""",
+        ),
     ),
     WrongAnswer(
         mistake="one question is not answered",
@@ -603,6 +647,7 @@ def attend(q, k, v, mask=None):
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
     if mask is None:
         mask = torch.ones_like(scores, dtype=torch.bool)
+    scores = scores.masked_fill(~mask, -1e9)
     scores = scores - scores.max(dim=-1, keepdim=True).values.detach()
     powers = torch.where(mask, torch.exp(scores), 0.0)
     total = powers.sum(dim=-1, keepdim=True)

@@ -4,6 +4,7 @@ The hidden layers of question 5 live here too: they are called from inside the s
 but run outside, where no student can read their faults.
 """
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -105,6 +106,11 @@ def spoilt(right, **changes):
     return value
 
 
+def drowned(weights):
+    """Divide what a mask left of the weights by its sum, where that is not tiny."""
+    return weights / np.maximum(weights.sum(-1, keepdims=True), 1e-9)
+
+
 def weighing(weigh):
     """Return attention whose weights are a function of scores and mask."""
 
@@ -113,6 +119,19 @@ def weighing(weigh):
         return weights @ v, weights
 
     return value
+
+
+def kept(value):
+    """Return what `value` returns and, beside it, the inputs as they were."""
+    return lambda **inputs: (value(**inputs), list(inputs.values()))
+
+
+def changing(name, change):
+    """Return right attention that has changed one of its inputs in place."""
+    return lambda **inputs: (
+        attend(**inputs),
+        list((inputs | {name: change(inputs[name])}).values()),
+    )
 
 
 def layer_gradients(x, memory, maps, num_heads, pull):
@@ -168,8 +187,13 @@ def some_mask(rng, shape, empty):
 
 
 def masked_inputs(rng):
+    """Draw inputs with an empty row, and a row whose forbidden key scores 900."""
     mask = some_mask(rng, (2, 1, 4, 5), (1, 0, 2))
-    return qkv(rng, (2, 3), 4, 5, 6, 3) | {"mask": mask}
+    inputs = qkv(rng, (2, 3), 4, 5, 6, 3)
+    forbidden = int(mask[0, 0, 3].argmin())
+    inputs["q"][0, ..., 0], inputs["k"][0, ..., 0] = 0, 0
+    inputs["q"][0, :, 3, 0], inputs["k"][0, :, forbidden, 0] = 9 * np.sqrt(6), 100
+    return inputs | {"mask": mask}
 
 
 def gradient_inputs(rng):
@@ -262,6 +286,7 @@ BREAKS = {
     "sigmoid": ("average",),
     "root": ("average",),
     "crowd": ("batch",),
+    "first": ("batch",),  # and, for some lengths, padding: judged for batch alone
     "global": ("batch", "future", "padding"),
 }
 MISSED = {
@@ -307,6 +332,8 @@ class Variant:
         *reads, w_o = self.maps
         y = seen(self.kind, x.astype(float))
         q, k, v = (split(y @ w, 2) for w in reads)
+        if self.kind == "first":
+            k, v = k[:1], v[:1]
         scores = scored(q, k)
         allowed = np.broadcast_to(True if mask is None else mask, scores.shape)
         out = merge(weigh(self.kind, scores, allowed) @ v) @ w_o
@@ -492,6 +519,12 @@ MASKED = (
         weighing(lambda z, mask: softmax(z) * mask),
     ),
     slip(
+        "forbidden scores drown the allowed ones",
+        "A forbidden key may have by far the largest score. It must not enter the "
+        "softmax, nor the maximum that is subtracted: mask the scores first.",
+        weighing(lambda z, mask: drowned(softmax(z) * mask)),
+    ),
+    slip(
         "an empty row is uniform",
         "With a large negative number in place of −∞ a query that may see nothing "
         "reads everything. It should get zeros.",
@@ -501,6 +534,20 @@ MASKED = (
         "forbidden scores are 0",
         "A score of 0 still has a weight, exp(0) before it is divided.",
         weighing(lambda z, mask: softmax(np.where(mask, z, 0))),
+    ),
+)
+IN_PLACE = "Compute with copies: mask = mask | …, q = q / …, not |= or /=."
+KEPT = (
+    slip(
+        "mask changed in place",
+        IN_PLACE,
+        changing("mask", lambda mask: mask | ~mask.any(-1, keepdims=True)),
+    ),
+    slip("mask changed in place", IN_PLACE, changing("mask", np.logical_not)),
+    slip(
+        "queries changed in place",
+        IN_PLACE,
+        changing("q", lambda q: q / np.sqrt(q.shape[-1])),
     ),
 )
 SELF = (
@@ -655,11 +702,11 @@ CHECKS = [
         id="1c",
         question="1",
         points=1.5,
-        title="A mask with an empty row",
-        probe="attended",
+        title="A mask with an empty row and large forbidden scores, left as it was",
+        probe="attended_and_kept",
         inputs=masked_inputs,
-        expected=attend,
-        mistakes=MASKED,
+        expected=kept(attend),
+        mistakes=(*(replace(one, value=kept(one.value)) for one in MASKED), *KEPT),
         hint="What does the softmax make of a row that is −∞ everywhere?",
     ),
     Check(
@@ -788,19 +835,33 @@ CHECKS = [
     ),
     bench(
         "5b",
-        1.5,
-        "Masks that do not hide: future and padding",
-        ("future", "padding"),
+        0.75,
+        "Masks that do not hide the future",
+        ("future",),
         "plain late shifted neighbour columns centred",
     ),
     bench(
         "5c",
-        1,
-        "Order that matters, weights that do not average",
-        ("order", "average"),
+        0.75,
+        "Masks that do not hide the padding",
+        ("padding",),
+        "plain late shifted neighbour centred global",
+    ),
+    bench("5d", 0.5, "Order that matters", ("order",), "residual fading table sigmoid"),
+    bench(
+        "5e",
+        0.5,
+        "Weights that do not average",
+        ("average",),
         "residual fading table sigmoid root",
     ),
-    bench("5d", 0.5, "Layers that look at the whole batch", LAWS, "sharp crowd global"),
+    bench(
+        "5f",
+        0.5,
+        "Layers that look at other sequences",
+        ("batch",),
+        "sharp table crowd first global",
+    ),
     Check(
         id="6a",
         question="6",

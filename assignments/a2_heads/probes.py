@@ -11,6 +11,11 @@ def attended(ns, q, k, v, mask):
     return ns["attend"](q, k, v, mask)
 
 
+def attended_and_kept(ns, q, k, v, mask):
+    given = [part.clone() for part in (q, k, v, mask)]
+    return ns["attend"](*given), given
+
+
 def attended_gradients(ns, q, k, v, mask, pull):
     leaves = [part.clone().requires_grad_() for part in (q, k, v)]
     context = ns["attend"](*leaves, mask)[0]

@@ -75,7 +75,7 @@ LOOK = """def look_back(n, d_model):
         a, b = 2 * i, 2 * i + 1
         w_q[a, a], w_q[a, b] = math.cos(turn), math.sin(turn)
         w_q[b, a], w_q[b, b] = -math.sin(turn), math.cos(turn)
-    return w_q, 5000.0 * torch.eye(d_model)
+    return w_q, 150.0 * torch.eye(d_model)
 """
 ALIBI = """def alibi_features(q, k, slopes):
     T, S, d = q.shape[-2], k.shape[-2], q.shape[-1]
@@ -97,7 +97,11 @@ def _slip(mistake, check, code, old, new):
 WRONG = [
     _slip("the map turns the wrong way", "1a", LOOK, "return w_q,", "return w_q.T,"),
     _slip("finds itself", "1a", LOOK, "turn = n *", "turn = 0 *"),
-    _slip("too flat", "1b", LOOK, "5000.0 * ", ""),
+    _slip("too flat", "1b", LOOK, "150.0 * ", ""),
+    _slip("too flat", "1b", LOOK, "150.0", "50.0"),
+    _slip("too flat", "1b", LOOK, "150.0", "60.0"),
+    _slip("scores beyond 1000", "1b", LOOK, "150.0", "1e6"),
+    _slip("finds another key", "1b", LOOK, "turn = n *", "turn = abs(n) *"),
     _slip(
         "finds another key",
         "1a",
@@ -114,18 +118,26 @@ WRONG = [
     ),
     _slip(
         "queries keep the old scale",
-        "1d",
+        "1c",
         ALIBI,
         "(q / math.sqrt(d), m), -1) * math.sqrt(d + 1)",
         "(q, m * math.sqrt(d + 1)), -1)",
     ),
     WrongAnswer(
         mistake="the penalty is divided by the kernel's root",
-        check="1d",
+        check="1c",
         code=ALIBI.replace(
             "(q / math.sqrt(d), m), -1) * math.sqrt(d + 1)",
             "(q * math.sqrt((d + 1) / d), m), -1)",
         ),
+    ),
+    _slip(
+        "all heads get one slope", "1c", ALIBI, "slopes[None, :,", "slopes[None, :1,"
+    ),
+    WrongAnswer(
+        mistake="error",
+        check="1c",
+        code=ALIBI.replace("*k.shape[:2], S", "1, k.shape[1], S"),
     ),
     _slip(
         "neighbours are turned",
@@ -143,7 +155,7 @@ WRONG = [
         "x[..., :half], x[..., half:]",
         "x[..., 0::2], x[..., 1::2]",
     ),
-    _slip("the exponent is i/Dh", "2a", TURN, "-2 * torch", "-torch"),
+    _slip("exponent i/Dh instead of 2i/Dh", "2a", TURN, "-2 * torch", "-torch"),
     _slip(
         "turned backwards",
         "2a",
@@ -153,7 +165,7 @@ WRONG = [
     ),
     _slip(
         "positions are ignored",
-        "2a",
+        "2b",
         TURN,
         "positions[:, None, :, None]",
         "torch.arange(x.shape[-2])[:, None]",
@@ -202,11 +214,57 @@ WRONG = [
         ),
     ),
     WrongAnswer(
-        mistake="wrong keys: a dictionary with the names of the statement is expected",
+        mistake="entries are missing",
         check="2c",
         code=HALVES.replace(
             "return new", 'return {n: new[n] for n in new if "in_proj" in n}'
         ),
+    ),
+    WrongAnswer(
+        mistake="the output map is reordered",
+        check="2c",
+        code=HALVES.replace(
+            "return new",
+            """name = "self_attn.out_proj.weight"
+    new[name] = state[name][:, rows]
+    return new""",
+        ),
+    ),
+    WrongAnswer(
+        mistake="PyTorch's own norm is used",
+        check="3a",
+        code="""def rms_norm(x, gain, eps=1e-5):
+    return F.rms_norm(x, x.shape[-1:], gain, eps)
+""",
+    ),
+    WrongAnswer(
+        mistake="PyTorch's own norm is used",
+        check="3b",
+        code="""def layer_norm(x, gain, shift, eps=1e-5):
+    return F.layer_norm(x, x.shape[-1:], gain, shift, eps)
+""",
+    ),
+    WrongAnswer(
+        mistake="the gain is forgotten",
+        check="3a",
+        code="""def rms_norm(x, gain, eps=1e-5):
+    return x / (x.square().mean(-1, keepdim=True) + eps).sqrt()
+""",
+    ),
+    WrongAnswer(
+        mistake="one mean for all tokens",
+        check="3a",
+        code="""def rms_norm(x, gain, eps=1e-5):
+    return x / (x.square().mean() + eps).sqrt() * gain
+""",
+    ),
+    _slip("the gain is forgotten", "3b", LAYER, " * gain", ""),
+    WrongAnswer(
+        mistake="ε is not passed on",
+        check="3b",
+        code="""def layer_norm(x, gain, shift, eps=1e-5):
+    return rms_norm(x - x.mean(-1, keepdim=True), gain) + shift
+""",
     ),
     WrongAnswer(
         mistake="ε outside the root",
@@ -265,7 +323,12 @@ WRONG = [
         check="2d",
         code="def to_halves(s, num_heads): return {n: 2 * w for n, w in s.items()}",
     ),
-    _slip("the mean is not taken away", "3c", LAYER, "(x - mean)", "x"),
+    _slip("the mean is not taken away", "3b", LAYER, "(x - mean)", "x"),
+    WrongAnswer(
+        mistake="error",
+        check="3c",
+        code=LAYER.replace("(-1, keepdim", "(2, keepdim"),
+    ),
     WrongAnswer(
         mistake="wrong axis",
         check="3b",
@@ -332,6 +395,53 @@ WRONG = [
         '"self_attn.out_proj")',
         '"self_attn.out_proj") - state["self_attn.out_proj.bias"]',
     ),
+    WrongAnswer(
+        mistake="PyTorch's own attention is used",
+        check="4a",
+        code="""def block(x, state, num_heads, keep=None, positions=None, norm_first=1):
+    return library_block(x, state, num_heads, keep, norm_first)
+""",
+    ),
+    _slip(
+        "padded queries are masked too",
+        "4c",
+        BLOCK,
+        "~keep[:, None, None]",
+        "~(keep[:, None, None] & keep[:, None, :, None])",
+    ),
+    _slip(
+        "an empty row loses the output map's bias",
+        "4d",
+        BLOCK.replace(".nan_to_num(0.0)", ""),
+        '"self_attn.out_proj")',
+        '"self_attn.out_proj").nan_to_num(0.0)',
+    ),
+    _slip(
+        "only queries are turned",
+        "4e",
+        BLOCK,
+        "q, k = rotate(q, positions), rotate(k, positions)",
+        "q = rotate(q, positions)",
+    ),
+    WrongAnswer(
+        mistake="turned before the heads are split",
+        check="4e",
+        code=BLOCK.replace(
+            "for p in y.chunk(3, -1)]",
+            "for p in (*turned(y.chunk(3, -1)),)]",
+        )
+        .replace("if positions is not None:", "if False:")
+        .replace(
+            "    def mix(y):",
+            """    def turned(parts):
+        if positions is None:
+            return parts
+        q, k = (rotate(p[:, None], positions)[:, 0] for p in parts[:2])
+        return q, k, parts[2]
+
+    def mix(y):""",
+        ),
+    ),
     _slip("padding is seen", "4c", BLOCK, "if keep is not None:", "if False:"),
     _slip("the mask is inverted", "4c", BLOCK, "~keep[:", "keep[:"),
     _slip(
@@ -381,6 +491,11 @@ WRONG = [
         'new[name + ".bias"]',
     ),
     WrongAnswer(
+        mistake="the input was changed",
+        check="5c",
+        code=ENGINE.replace("entry.clone()", "entry"),
+    ),
+    WrongAnswer(
         mistake="centred along the inputs",
         check="5b",
         code=ENGINE.replace(
@@ -397,6 +512,25 @@ WRONG = [
 
 RIGHT = [
     RightAnswer(
+        name="to_rms centres the maps that read, too",
+        code=ENGINE.replace(
+            "    return new",
+            """    for name in ("self_attn.in_proj_weight", "linear1.weight"):
+        new[name] = new[name] @ centre
+    return new""",
+        ),
+    ),
+    RightAnswer(
+        name="the map is fitted to the code, the factor derived from its gaps",
+        code="""def look_back(n, d_model):
+    code = sinusoidal(600, d_model)
+    turn = torch.linalg.lstsq(code[200:400], code[200 - n : 400 - n]).solution
+    speeds = 10_000.0 ** (-torch.arange(0, d_model, 2) / d_model)
+    gaps = (1 - (torch.arange(1, 400)[:, None] * speeds).cos()).sum(-1)
+    return torch.eye(d_model), math.sqrt(d_model) * 10.6 / gaps.min() * turn.T
+""",
+    ),
+    RightAnswer(
         name="loops, indices and a centring matrix",
         code=LOOK + ALIBI + TURN + HALVES + LAYER + BLOCK + ENGINE,
     ),
@@ -408,7 +542,7 @@ def look_back(n, d_model):
     speeds = 10_000.0 ** (-th.arange(0, d_model, 2) / d_model)
     swirl = th.tensor([[0.0, 1.0], [-1.0, 0.0]])  # its exponential is a rotation
     turn = th.linalg.matrix_exp(n * th.kron(th.diag(speeds), swirl))
-    return 300.0 * turn, 300.0 * th.eye(d_model)
+    return 10.0 * turn, 15.0 * th.eye(d_model)
 
 
 def alibi_features(q, k, slopes):

@@ -395,7 +395,6 @@ RMS_MISTAKES = {
 def judge_engine(inputs, got, forgiven=()):
     """Accept weights with which the engine gives the centred block."""
     state, x, num_heads = inputs["state"], inputs["x"], inputs["num_heads"]
-    got, _ = _new_and_old(got)
     if not isinstance(got, dict):
         raise Wrong("not a dictionary", "Return a dictionary of weights.")
     new = {}
@@ -423,8 +422,9 @@ def judge_engine(inputs, got, forgiven=()):
 
 def judge_engine_untouched(inputs, got):
     """Accept any rewriting of weights that leaves the old ones as they were."""
-    _untouched(inputs["state"], _new_and_old(got)[1])
-    judge_engine(inputs, got, forgiven=tuple(RMS_MISTAKES))
+    new, old = _new_and_old(got)
+    _untouched(inputs["state"], old)
+    judge_engine(inputs, new, forgiven=tuple(RMS_MISTAKES))
 
 
 # Inputs.
@@ -721,12 +721,6 @@ def _but(slips, *names):
     return {name: slip for name, slip in slips.items() if name not in names}
 
 
-def _used(library):
-    """Turn what a probe says about a forbidden call into a mistake."""
-    name, hint = LIBRARY if library == "multi_head_attention_forward" else LIBRARY_NORM
-    return Mistake(name=name, hint=hint, value=lambda **inputs: library)
-
-
 PADDED = [[True, False, True, True, False], [False, False, True, True, True]]
 EMPTY = [[False] * 5, [True, True, True, False, False]]
 NORM_HINT = "Try x of shape (2, 3, 4) and a large ε; which numbers is the mean over?"
@@ -820,9 +814,7 @@ CHECKS = [
         title="rms_norm: three axes, a gain, a large ε",
         probe="rms_norm_of",
         inputs=_norm_inputs((2, 3, 5), shift=False),
-        expected=rms_norm,
-        mistakes=(*_slips(rms_norm, RMS_SLIPS), _used("rms_norm")),
-        hint=NORM_HINT,
+        judge=_followed(rms_norm, RMS_SLIPS, (), NORM_HINT),
     ),
     Check(
         id="3b",
@@ -831,9 +823,7 @@ CHECKS = [
         title="layer_norm: three axes, gain and shift, a large ε",
         probe="layer_norm_of",
         inputs=_norm_inputs((2, 3, 5), shift=True),
-        expected=layer_norm,
-        mistakes=(*_slips(layer_norm, LAYER_SLIPS), _used("layer_norm")),
-        hint=NORM_HINT,
+        judge=_followed(layer_norm, LAYER_SLIPS, (), NORM_HINT),
     ),
     Check(
         id="3c",
@@ -856,12 +846,7 @@ CHECKS = [
         title="block: pre-norm",
         probe="block_of",
         inputs=_block_inputs(True),
-        expected=block,
-        mistakes=(
-            *_slips(block, ORDER_SLIPS),
-            _used("multi_head_attention_forward"),
-        ),
-        hint=BLOCK_HINT,
+        judge=_followed(block, ORDER_SLIPS, (), BLOCK_HINT),
     ),
     Check(
         id="4b",
@@ -941,7 +926,7 @@ CHECKS = [
         question="5",
         points=1,
         title="to_rms: a whole block, and the old weights stay as they were",
-        probe="for_engine",
+        probe="left_by_engine",
         inputs=_engine_inputs(centred=False),
         judge=judge_engine_untouched,
     ),

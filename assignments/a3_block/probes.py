@@ -7,26 +7,24 @@ call, so that a function which writes `torch.arange(n) / n` gives what it gave t
 import torch
 
 
-def _watched(call, place, names):
-    """Return call(), or the first of `names` in the dictionary `place` it makes use of.
+def _watched(call, place, name):
+    """Return call(), or `name` if it called that entry of the dictionary `place`.
 
-    The notebook itself hands out PyTorch's layers, so their names say nothing.
+    The notebook itself hands out PyTorch's layers, so finding their names in a
+    submission would say nothing.
     """
-    used, kept = [], {name: place[name] for name in names if name in place}
+    used, library = [], place[name]
 
-    def watch(name):
-        def function(*args, **options):
-            used.append(name)
-            return kept[name](*args, **options)
+    def function(*args, **options):
+        used.append(name)
+        return library(*args, **options)
 
-        return function
-
-    place.update({name: watch(name) for name in kept})
+    place[name] = function
     try:
         result = call()
     finally:
-        place.update(kept)
-    return used[0] if used else result
+        place[name] = library
+    return name if used else result
 
 
 def look_back_of(ns, n, d_model):
@@ -63,15 +61,14 @@ def rms_norm_of(ns, x, gain, eps):
     """Return the normed tokens."""
     torch.set_default_dtype(torch.float64)
     names = vars(torch.nn.functional)
-    return _watched(lambda: ns["rms_norm"](x, gain, eps), names, ["rms_norm"])
+    return _watched(lambda: ns["rms_norm"](x, gain, eps), names, "rms_norm")
 
 
 def layer_norm_of(ns, x, gain, shift, eps):
     """Return the normed tokens."""
     torch.set_default_dtype(torch.float64)
     names = vars(torch.nn.functional)
-    call = lambda: ns["layer_norm"](x, gain, shift, eps)  # noqa: E731
-    return _watched(call, names, ["layer_norm"])
+    return _watched(lambda: ns["layer_norm"](x, gain, shift, eps), names, "layer_norm")
 
 
 def block_of(ns, x, state, num_heads, keep, positions, norm_first):
@@ -81,11 +78,17 @@ def block_of(ns, x, state, num_heads, keep, positions, norm_first):
     return _watched(
         lambda: ns["block"](x, state, num_heads, **options),
         vars(torch.nn.functional),
-        ["multi_head_attention_forward"],
+        "multi_head_attention_forward",
     )
 
 
 def for_engine(ns, state, x, num_heads):
-    """Return new and old weights; x and num_heads are the judge's."""
+    """Return the weights for the engine; x and num_heads are the judge's."""
+    torch.set_default_dtype(torch.float64)
+    return dict(ns["to_rms"](state))
+
+
+def left_by_engine(ns, state, x, num_heads):
+    """Return the weights for the engine, and the old ones after the call."""
     torch.set_default_dtype(torch.float64)
     return dict(ns["to_rms"](state)), state

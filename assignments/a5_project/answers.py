@@ -42,6 +42,17 @@ def attention(q, k, v, mask=None):
 """,
     ),
     WrongAnswer(
+        mistake="large scores overflow",
+        check="1b",
+        code="""
+def attention(q, k, v, mask=None):
+    weights = (q @ k.mT / math.sqrt(q.shape[-1])).exp()
+    if mask is not None:
+        weights = weights * mask
+    return (weights / weights.sum(-1, keepdim=True)).nan_to_num() @ v
+""",
+    ),
+    WrongAnswer(
         mistake="NaN or infinity in the result",
         check="1b",
         code="""
@@ -376,21 +387,30 @@ report = {**report, "cost_share": 0.125}
     ),
     WrongAnswer(
         mistake="another number of layers",
-        check="4a",
+        check="4b",
         code="""
 report = {**report, "layers": 10}
 """,
     ),
     WrongAnswer(
-        mistake="interval misses a new measurement",
-        check="4b",
+        mistake="interval of the mean",
+        check="4c",
+        code="""
+middle, deviation, seeds = 1.739, 0.104, 20
+half = 2 * deviation / math.sqrt(seeds)
+report = {**report, "distance": [middle - half, middle + half]}
+""",
+    ),
+    WrongAnswer(
+        mistake="interval misses new measurements",
+        check="4c",
         code="""
 report = {**report, "distance": [0.42, 0.46]}
 """,
     ),
     WrongAnswer(
         mistake="interval too wide",
-        check="4b",
+        check="4c",
         code="""
 report = {**report, "distance": [0.5, 3.0]}
 """,
@@ -460,7 +480,7 @@ def mechanism(q, k, v, shape):
     )
 
 
-report = {"cost_share": 0.04286, "layers": 11, "distance": [2.09, 2.55]}
+report = {"cost_share": 0.04286, "layers": 11, "distance": [1.98, 2.63]}
 """,
     ),
     RightAnswer(
@@ -498,7 +518,7 @@ def mechanism(q, k, v, shape):
     return (context + torch.einsum("bijx,bxjd->bijd", down, v)).flatten(1, 2)
 
 
-report = {"cost_share": 63 / 1024, "layers": 2, "distance": (2.26, 2.73)}
+report = {"cost_share": 63 / 1024, "layers": 2, "distance": (2.16, 2.85)}
 """,
     ),
     RightAnswer(
@@ -517,7 +537,7 @@ def mechanism(q, k, v, shape):
     return F.scaled_dot_product_attention(q, pool(k, shape), pool(v, shape))
 
 
-report = {"cost_share": 64 / 1024, "layers": 1, "distance": [0.675, 0.797]}
+report = {"cost_share": 64 / 1024, "layers": 1, "distance": [0.637, 0.835]}
 """,
     ),
     RightAnswer(
@@ -538,7 +558,36 @@ def mechanism(q, k, v, shape):
     return above / (of_q * total).sum(dim=-1, keepdim=True)
 
 
-report = {"cost_share": 0.03317, "layers": 1, "distance": [0.615, 0.694]}
+report = {"cost_share": 0.03317, "layers": 1, "distance": [0.574, 0.726]}
+""",
+    ),
+    RightAnswer(
+        name="efficient, 32 positive random features in chunks",
+        code="""
+FAMILY = "linear"
+
+
+def feature_map(x):
+    draw = torch.Generator().manual_seed(3)
+    directions = torch.randn(x.shape[-1], 32, generator=draw, dtype=torch.float64)
+    x = x / x.shape[-1] ** 0.25
+    return (x @ directions - x.square().sum(-1, keepdim=True) / 2).exp()
+
+
+def mechanism(q, k, v, shape):
+    of_q, of_k = feature_map(q), feature_map(k)
+    v = torch.cat((v, torch.ones_like(v[..., :1])), -1)
+    memory = torch.zeros(len(q), of_k.shape[-1], v.shape[-1], dtype=q.dtype)
+    out = []
+    for rows in zip(*(x.split(256, dim=1) for x in (of_q, of_k, v)), strict=True):
+        some_q, some_k, some_v = rows
+        out.append((some_q @ some_k.mT).tril() @ some_v + some_q @ memory)
+        memory = memory + some_k.mT @ some_v
+    out = torch.cat(out, 1)
+    return out[..., :-1] / out[..., -1:]
+
+
+report = {"cost_share": 0.06634, "layers": 1, "distance": [0.70, 1.37]}
 """,
     ),
 ]
