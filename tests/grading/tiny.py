@@ -207,33 +207,33 @@ CHECKS = [
 ]
 '''
 
-ANSWERS = """\
+ANSWERS = '''\
 from attnbook.grading.answers import RightAnswer, WrongAnswer
 
 WRONG = [
     WrongAnswer(
         mistake="softmax over the queries",
         check="1a",
-        code='''def softmax(scores):
+        code="""def softmax(scores):
     shifted = np.exp(scores - scores.max(0, keepdims=True))
-    return shifted / shifted.sum(0, keepdims=True)''',
+    return shifted / shifted.sum(0, keepdims=True)""",
     ),
     WrongAnswer(
         mistake="a sum in place of an average",
         check="2a",
-        code='''def context(scores, values):
-    return scores @ values''',
+        code="""def context(scores, values):
+    return scores @ values""",
     ),
 ]
 RIGHT = [
     RightAnswer(
         name="with a loop",
-        code='''def softmax(scores):
+        code="""def softmax(scores):
     rows = [np.exp(row - row.max()) for row in scores]
-    return np.array([row / row.sum() for row in rows])''',
+    return np.array([row / row.sum() for row in rows])""",
     ),
 ]
-"""
+'''
 
 FILES = {
     "assignment.toml": TOML,
