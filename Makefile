@@ -9,7 +9,7 @@ WORKERS ?= 2
 # Tests and notebooks run side by side on small tensors: more threads would only wait.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test notebooks assignments grade doctor serve lint unit outputs clean help
+.PHONY: book test notebooks assignments grade merge doctor serve lint unit outputs clean help
 
 book: $(INSTALLED)  ## build the HTML book
 	$(BIN)/python tools/book.py
@@ -25,6 +25,9 @@ assignments: $(INSTALLED)  ## make the student notebooks (A=a1 for one)
 
 grade: $(INSTALLED)  ## grade A=a1 FROM=submissions.zip OUT=folder
 	$(BIN)/python -m attnbook.grading grade $(A) $(FROM) --out $(OUT)
+
+merge: $(INSTALLED)  ## join FROM="folder …" and hand marks, SHEET=free_text.csv, OUT=
+	$(BIN)/python -m attnbook.grading merge $(FROM) $(if $(SHEET),--manual $(SHEET)) --out $(OUT)
 
 doctor: $(INSTALLED)  ## try the sandbox that grading needs
 	$(BIN)/python -m attnbook.grading doctor

@@ -610,6 +610,17 @@ for number in range(1, 200):
     "replaces-the-runner": WORKER
     + """
 type(worker).carry_out = lambda self, order: {"value": True, "passed": True}""",
+    "forges-outcomes": WORKER
+    + """
+forged = {"stopped": "by magic", "refused": ["x"], "error": {"x": 1}, "missing": []}
+type(worker).carry_out = lambda self, order: (
+    [["\\ud800", "by magic", "\\ud800"]] if order["do"] == "check" else forged
+)""",
+    "breaks-the-pages": """
+class softmax_backward:
+    def __init__(self, weights, grad):
+        raise ValueError("\\ud800\\x00<b>")
+raise ValueError("\\ud800\\x00<b>")""",
     "replaces-probes": WORKER
     + """
 class Always(dict):

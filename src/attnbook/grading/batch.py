@@ -27,6 +27,7 @@ from attnbook.grading.judging import Check, Wrong, decide, draw
 from attnbook.grading.releasing import versions
 from attnbook.grading.reports.faults import GRADER_FAILED
 from attnbook.grading.results import (
+    OUTCOMES,
     CellFault,
     CheckResult,
     FreeText,
@@ -280,7 +281,14 @@ def visible(
     lost = re.fullmatch(r"NameError: name '(\w+)' is not defined", message)
     if lost and still_a_stub(lost[1], stubs_left):
         outcome, message = "not attempted", ""
-    return VisibleCheck(title=title[:200], outcome=outcome[:20], message=message[:400])
+    outcome = outcome if outcome in OUTCOMES else "error"
+    return VisibleCheck(title=shown(title), outcome=outcome, message=shown(message))
+
+
+def shown(text: object) -> str:
+    """Return text from inside as something that can be written and read."""
+    letters = [c if c.isprintable() or c in "\n\t" else "?" for c in str(text)[:400]]
+    return "".join(letters).encode("utf-8", "replace").decode()
 
 
 def cell_fault(number: int, fault: dict) -> CellFault:
@@ -289,11 +297,8 @@ def cell_fault(number: int, fault: dict) -> CellFault:
         return CellFault(
             cell=number, outcome=fault["stopped"], message=fault["message"]
         )
-    kind, message = (
-        str(fault.get("error", ""))[:80],
-        str(fault.get("message", ""))[:400],
-    )
-    return CellFault(cell=number, outcome="error", message=f"{kind}: {message}")
+    message = f"{fault.get('error', '')}: {fault.get('message', '')}"
+    return CellFault(cell=number, outcome="error", message=shown(message))
 
 
 def texts(assignment: Assignment, cells: Sequence) -> list[FreeText]:

@@ -136,9 +136,7 @@ def difference(got: Any, expected: Any, tolerance: float) -> str | None:
         )
     if isinstance(expected, Mapping):
         if not isinstance(got, Mapping) or set(got) != set(expected):
-            return (
-                "wrong keys: a dictionary with the names of the statement is expected"
-            )
+            return "the names are not those of the statement"
         pairs = [(got[name], expected[name]) for name in expected]
     elif isinstance(expected, tuple | list):
         if not isinstance(got, tuple | list) or len(got) != len(expected):

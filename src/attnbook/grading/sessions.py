@@ -274,7 +274,7 @@ class Run:
             late = number in self.only_definitions
             (self.dropped if late else self.only_definitions).add(number)
             raise
-        fault = fault if isinstance(fault, dict) else {}
+        fault = only(fault, "error", "message")
         if fault:
             self.note(number, fault)
         return fault
@@ -312,10 +312,16 @@ class Run:
                 answer = {"stopped": stopped.outcome}
                 self.outcome.probes[check.id] = answer
                 raise
-            answer = answer if isinstance(answer, dict) else {}
+            answer = only(answer, "value", "missing", "not attempted", "error")
             if session.refused and "error" in answer:
                 answer = {"refused": session.refused}
             self.outcome.probes[check.id] = answer
+
+
+def only(answer: Any, *names: str) -> dict:
+    """Return what an answer may say; "stopped" and "refused" are for us to say."""
+    answer = answer if isinstance(answer, dict) else {}
+    return {name: answer[name] for name in names if name in answer}
 
 
 def sendable(inputs: Any) -> tuple[Any, list[Callable]]:

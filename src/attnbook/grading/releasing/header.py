@@ -11,8 +11,8 @@ COLAB = "https://colab.research.google.com/github"
 GITHUB = "https://github.com/"
 FOLDER = "notebooks/assignments"
 CARRIED = (
-    "A mistake counts once: where an answer calls an earlier one that is wrong, it is "
-    "tried again with a right one."
+    "A mistake counts once between questions: where an answer calls an earlier one "
+    "that is wrong, it is tried again with a right one."
 )
 
 
