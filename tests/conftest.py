@@ -24,6 +24,7 @@ def _same_start():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
     torch.set_printoptions(profile="default")
 
 
