@@ -24,11 +24,11 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "grading")]
 
 from bench import Bench, points_of, shortened  # noqa: E402
 
-from attnbook.grading import batch, versions  # noqa: E402
+from attnbook.grading import batch  # noqa: E402
 from attnbook.grading.assignments import find, load  # noqa: E402
 from attnbook.grading.boxes.sandbox import choose  # noqa: E402
 from attnbook.grading.intake.collect import Submission, collect  # noqa: E402
-from attnbook.grading.releasing import gates  # noqa: E402
+from attnbook.grading.releasing import gates, versions  # noqa: E402
 
 STUDENTS, RIGHT, JOBS = 100, 70, 2
 
