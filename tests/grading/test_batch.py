@@ -227,6 +227,15 @@ def test_changed_submission_is_graded_again(assignment, tmp_path):
     assert result.fault == "empty file"
 
 
+def test_other_libraries_are_another_grader(monkeypatch):
+    here = batch.grader_version()
+    monkeypatch.setattr(batch, "version", lambda name: f"another {name}")
+    batch.grader_version.cache_clear()
+    there = batch.grader_version()
+    batch.grader_version.cache_clear()
+    assert there != here
+
+
 def test_failure_of_the_grader_is_a_fault_of_one_submission(
     assignment, tmp_path, monkeypatch
 ):

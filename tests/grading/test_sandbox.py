@@ -358,6 +358,14 @@ def test_unsafe_takes_its_folder_away():
     assert not folder.exists()
 
 
+def test_unsafe_leaves_no_folder_where_it_cannot_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox.sys, "executable", "/bin/false")
+    with pytest.raises(NoSandbox):
+        BACKENDS["unsafe"].start(OBEY, LIMITS)
+    assert not list(tmp_path.iterdir())
+
+
 def as_nobody(code):
     """Run code by the system's Python as nobody: pyenv's folder may be closed."""
     words = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]

@@ -9,10 +9,12 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 
@@ -345,8 +347,9 @@ def flags(assignment: Assignment, code: Sequence, result: Result) -> list[str]:
 
 @cache
 def grader_version() -> str:
-    """Return a hash over the grader's own code."""
-    digest = hashlib.sha256()
+    """Return a hash over the grader's own code, Python and the two libraries."""
+    parts = [sys.version, *map(version, ("numpy", "torch"))]
+    digest = hashlib.sha256("\n".join(parts).encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -75,9 +75,12 @@ class Unsafe:
         folder = tempfile.mkdtemp(prefix="attnbook-unsafe-")
         words = command([sys.executable, "-I", "-B"], program, limits, contained=False)
         places = {"HOME": folder, "TMPDIR": folder, "PATH": os.environ.get("PATH", "")}
-        process = spawn(
-            words, env=ENVIRONMENT | places, cwd=folder, start_new_session=True
-        )
+        options = {"env": ENVIRONMENT | places, "cwd": folder}
+        try:
+            process = spawn(words, start_new_session=True, **options)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
         def remove() -> None:
             for pid in list(tree(process.pid)):
