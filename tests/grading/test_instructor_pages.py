@@ -1,5 +1,6 @@
 """The book's pages for instructors say what the code, the tests and the toml hold."""
 
+import json
 import re
 from collections import Counter
 
@@ -67,6 +68,16 @@ def test_profile_is_the_one_that_the_grader_prints():
     profile = re.search(r"```text\n(abi.*?)```", GRADING, re.S)[1]
     printed = [line.strip() for line in sandbox.HELP.splitlines()]
     assert not [line for line in profile.splitlines() if line.strip() not in printed]
+
+
+def test_times_are_those_that_were_stored():
+    stored = ROOT / "benchmarks" / "results" / "grading-cpu.json"
+    classes = json.loads(stored.read_text("utf-8"))["classes"]
+    shown = rows(GRADING, "Class of 100")
+    keys = ("wall seconds", "cpu seconds of a right one, median")
+    for row, key, digits in zip(shown, keys, (0, 1), strict=True):
+        wanted = [f"{one[key]:.{digits}f}" for _, one in sorted(classes.items())]
+        assert row[1:] == wanted
 
 
 def test_limits_have_their_defaults():
