@@ -249,7 +249,7 @@ def test_mimebundle_takes_the_arguments_ipython_7_gives(shown):
 @each_notebook
 def test_setup_cell_is_the_stamped_one_and_comes_first(path):
     cells = code_cells(read(path))
-    wanted = notebooks.SETUP.format(repository=notebooks.repository()).rstrip()
+    wanted = notebooks.SETUP.format(repository=notebooks.repository()["url"]).rstrip()
     assert cells[0].source == wanted
     assert [tags(cell).count("setup") for cell in cells] == [1] + [0] * (len(cells) - 1)
 

@@ -52,6 +52,11 @@ def test_text_and_notebook_are_in_step_and_executed(chapter):
     assert notebooks.faults(chapter) == []
 
 
+@pytest.mark.parametrize("page", notebooks.PAGES, ids=lambda page: page.stem)
+def test_pages_name_this_repository(page):
+    assert notebooks.address_faults(page) == []
+
+
 @each_notebook
 def test_notebook_has_its_text(path):
     assert (notebooks.CHAPTERS / f"{path.stem}.md").exists()

@@ -105,10 +105,54 @@ def test_sync_executes_in_a_real_kernel_and_stores_it_clean(chapter):
 
 def test_sync_formats_the_code_and_stamps_the_setup_in_both(chapter, runs):
     notebooks.sync(chapter, force=False)
-    setup = notebooks.SETUP.format(repository=notebooks.repository()).rstrip()
+    setup = notebooks.SETUP.format(repository=notebooks.repository()["url"]).rstrip()
     assert stored(chapter).cells[1].source == setup
     assert setup in chapter.read_text("utf-8")
     assert "\nx = 2 + 2\n" in chapter.read_text("utf-8")
+
+
+RUN_HERE = """\
+[Open](https://colab.research.google.com/github/{place}/blob/{branch}/notebooks/1.ipynb)
+git clone https://github.com/{place}
+pip install "attnbook @ git+https://github.com/{place}"
+[Tell us](https://github.com/attnbook/attnbook/issues) or read
+https://github.com/others/attention and https://colab.research.google.com/drive/1.
+"""
+
+
+@pytest.fixture
+def fork(monkeypatch):
+    """Be a fork and return its page that says how to run, and what it must say."""
+    fork = {"url": "https://github.com/you/fork.js", "branch": "autumn-27"}
+    monkeypatch.setattr(notebooks, "repository", lambda: fork)
+    before = RUN_HERE.format(place="attnbook/attnbook", branch="main")
+    return before, RUN_HERE.format(place="you/fork.js", branch="autumn-27")
+
+
+def test_fork_sends_readers_to_itself(chapter, runs, fork, monkeypatch):
+    page = chapter.with_name("README")
+    page.write_text(fork[0], "utf-8")
+    change(chapter, "Two and two:", fork[0])
+    monkeypatch.setattr(notebooks, "PAGES", [page])
+    monkeypatch.setattr("sys.argv", ["notebooks.py"])
+    notebooks.main()
+    assert page.read_text("utf-8") == fork[1]
+    assert fork[1] in chapter.read_text("utf-8")
+    assert stored(chapter).cells[2].source == fork[1].strip()
+    assert notebooks.faults(chapter) == []
+    assert notebooks.address_faults(page) == []
+
+
+def test_check_finds_pages_of_another_repository(chapter, runs, fork, monkeypatch):
+    notebooks.sync(chapter, force=False)
+    page = chapter.with_name("README")
+    page.write_text(fork[0], "utf-8")
+    monkeypatch.setattr(notebooks, "PAGES", [page])
+    monkeypatch.setattr("sys.argv", ["notebooks.py", "--check"])
+    with pytest.raises(SystemExit) as stopped:
+        notebooks.main()
+    assert stopped.value.code.startswith("README names another repository")
+    assert page.read_text("utf-8") == fork[0]
 
 
 def test_second_sync_changes_nothing(chapter, runs):

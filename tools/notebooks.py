@@ -1,11 +1,13 @@
 """Keep each chapter's text and its executed notebook in step.
 
 `book/chapters/NN_name.md` is what authors write, `notebooks/NN_name.ipynb` what
-readers run. `make notebooks` stamps and formats the text, executes the notebooks
-whose code changed and stores them clean; `--check` only compares.
+readers run. `make notebooks` stamps the repository's address on both and on the pages
+that say how to run them, formats the code, executes the notebooks whose code changed
+and stores them clean; `--check` only compares.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,18 +35,42 @@ if find_spec("attnbook") is None:
 """
 
 
-def repository() -> str:
-    """Read the one place that holds the repository's address."""
-    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    return config["repository"]["url"]
+# Where to find what readers run; the rest of a page's links are the authors' business.
+PAGES = (ROOT / "README.md", ROOT / "book" / "how_to_use.md")
+ADDRESSES = {
+    r"(?<=colab\.research\.google\.com/github/)[^)\s]+(?=/notebooks/)": "{path}",
+    r"(?<=git\+)https://github\.com/[\w.-]+/[\w.-]+": "{url}",
+    r"(?<=git clone )https://github\.com/[\w.-]+/[\w.-]+": "{url}",
+}
+
+
+def repository() -> dict[str, str]:
+    """Read the one place that holds the repository's address (`url`, `branch`)."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
+
+
+def stamped(text: str) -> str:
+    """Return a text whose addresses of what readers run are those of the repository."""
+    url, branch = repository()["url"], repository()["branch"]
+    path = f"{url.removeprefix('https://github.com/')}/blob/{branch}"
+    for pattern, address in ADDRESSES.items():
+        text = re.sub(pattern, address.format(url=url, path=path), text)
+    return text
+
+
+def stamp(page: Path) -> None:
+    """Write the repository's address into a page, where it holds another."""
+    text = page.read_text("utf-8")
+    if stamped(text) != text:
+        page.write_text(stamped(text), "utf-8")
 
 
 def read_chapter(path: Path) -> NotebookNode:
-    """Read a text notebook, with its set-up cell stamped and its ids stable."""
-    notebook = jupytext.read(path, fmt=TEXT_FORMAT)
+    """Read a text notebook, stamped and with stable ids."""
+    notebook = jupytext.reads(stamped(path.read_text("utf-8")), fmt=TEXT_FORMAT)
     for cell in notebook.cells:
         if "setup" in cell.metadata.get("tags", []):
-            cell.source = SETUP.format(repository=repository()).rstrip()
+            cell.source = SETUP.format(repository=repository()["url"]).rstrip()
     return numbered(notebook.cells)
 
 
@@ -88,6 +114,7 @@ def with_outputs(notebook: NotebookNode, stored: NotebookNode) -> NotebookNode:
 
 def sync(chapter: Path, force: bool) -> str:
     """Bring one pair into step and say what was done."""
+    stamp(chapter)
     notebook = formatted(read_chapter(chapter))
     text = jupytext.reads(chapter.read_text("utf-8"), fmt=TEXT_FORMAT)
     if code_of(text) != code_of(notebook):
@@ -128,6 +155,13 @@ def faults(chapter: Path) -> list[str]:
     return found
 
 
+def address_faults(page: Path) -> list[str]:
+    """Say if a page sends readers to another repository."""
+    text = page.read_text("utf-8")
+    other = f"{page.name} names another repository: run `make notebooks`"
+    return [] if stamped(text) == text else [other]
+
+
 def main() -> None:
     """Sync all chapters, or the named ones; with --check only compare."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,7 +176,10 @@ def main() -> None:
     ]
     if options.check:
         found = [fault for chapter in chapters for fault in faults(chapter)]
+        found += [fault for page in PAGES for fault in address_faults(page)]
         sys.exit("\n".join(found) if found else 0)
+    for page in PAGES:
+        stamp(page)
     for chapter in chapters:
         print(f"{chapter.stem}: {sync(chapter, options.force)}")
 

@@ -9,6 +9,7 @@ import zlib
 
 import nbformat
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from built_book import BUILD, REPOSITORY
 
@@ -228,7 +229,10 @@ def test_folds_have_names(page):
 def test_colab_and_download_links_name_the_notebook(page):
     links = [a["href"] for a in page.select(".ab-actions a")]
     path = f"notebooks/{NOTEBOOK}.ipynb"
-    assert links[0].endswith(f"/github/attnbook/attnbook/blob/main/{path}")
+    repository = yaml.safe_load((REPOSITORY / "_config.yml").read_text("utf-8"))
+    url, branch = (repository["repository"][key] for key in ("url", "branch"))
+    place = url.removeprefix("https://github.com/")
+    assert links[0].endswith(f"/github/{place}/blob/{branch}/{path}")
     assert sum("colab" in a["href"] for a in page.select("a")) == 1
     assert links[1] == f"../_sources/{path}"
 
