@@ -91,6 +91,36 @@ def test_mistake_is_named_as_if_the_earlier_answer_were_right(assignment):
     assert not result.checks[2].carried
 
 
+ERASES = """def softmax(scores):
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    scores[:] = 0
+    return weights"""
+NOTICES = """def context(scores, values):
+    before = scores.sum()
+    return softmax(scores) @ values + scores.sum() - before"""
+MORE = """def softmax(scores, axis=-1):
+    shifted = np.exp(scores)
+    return shifted / shifted.sum(axis, keepdims=True)"""
+ASKS_MORE = """def context(scores, values):
+    return softmax(scores, axis=-1) @ values + 1"""
+
+
+def test_fault_that_its_own_checks_do_not_see_costs_no_later_question(assignment):
+    result = batch.grade_notebook(assignment, solved(assignment, ERASES, NOTICES))
+    assert earned(result) == {"1a": 2, "1b": 1, "2a": 4}
+    assert [check.carried for check in result.checks] == [False, False, True]
+
+
+def test_error_that_only_the_second_trial_has_is_not_named(assignment):
+    result = batch.grade_notebook(assignment, solved(assignment, MORE, ASKS_MORE))
+    assert earned(result) == {"1a": 2, "1b": 0, "2a": 0}
+    assert (result.checks[2].outcome, result.checks[2].mistake) == (
+        "wrong",
+        "wrong numbers",
+    )
+
+
 def test_endless_cell_keeps_its_definitions(assignment):
     end = "\nwhile True:\n    pass"
     data = solved(

@@ -48,8 +48,8 @@ class Question:
         id: "1", "2", … as the statement counts them.
         title: as the statement's heading has it.
         names: what the answer must define (checks by probes).
-        uses: names of *earlier* questions that this answer may call; if it fails
-            while one of those is wrong, it is tried again with the right ones.
+        uses: names of *earlier* questions that this answer may call; where it fails,
+            it is tried again with the right ones.
         text: answered in words and marked by hand.
         points: of a text question; elsewhere the checks hold them.
         rubric: for the marker, one line per criterion, with points.

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import cache
@@ -205,37 +205,52 @@ def still_a_stub(name: str, stubs_left: set[str]) -> bool:
 
 
 def carry_over(first: Run, result: Result, stubs_left: set[str]) -> float:
-    """Try later questions again where an earlier one is wrong; return the seconds.
+    """Try later questions again with right earlier ones; return the CPU seconds.
 
     The worked solution of the earlier functions replaces the student's, in a box of its
     own, after the earlier questions are judged. It cannot bring the earlier points.
-    All of it together has as much time as the first run had.
+    Those with a failed check are replaced first, then all that the question may use: a
+    fault that its own checks do not see should not cost a later question either. All of
+    it together has as much time as the first run had.
     """
     seconds, deadline = 0.0, monotonic() + first.limits.total_seconds
     for question in first.assignment.questions:
-        names = set(question.uses) & names_with_faults(first.assignment, result)
-        places = [
-            place
-            for place, check in enumerate(result.checks)
-            if check.question == question.id and check.outcome in AGAIN
-        ]
-        untouched = all(still_a_stub(name, stubs_left) for name in question.names)
-        if not names or not places or untouched:
+        if all(still_a_stub(name, stubs_left) for name in question.names):
             continue
-        checks = [first.checks[place] for place in places]
-        outcome = try_again(first, names, checks, deadline)
-        seconds += outcome.cpu_seconds
-        for place, check in zip(places, checks, strict=True):
-            answer = answer_to(check, outcome, stubs_left)
-            again, _ = judge_one(first.assignment, check, answer)
-            if again.outcome not in ("timed out", "killed"):
-                # also where it is still wrong: now the mistake is this question's own
-                result.checks[place] = replace(again, carried=bool(again.earned))
+        faulty = set(question.uses) & names_with_faults(first.assignment, result)
+        for names in sorted({frozenset(faulty), frozenset(question.uses)}, key=len):
+            places = [
+                place
+                for place, check in enumerate(result.checks)
+                if check.question == question.id and check.outcome in AGAIN
+            ]
+            if not names or not places:
+                continue
+            checks = [first.checks[place] for place in places]
+            outcome = try_again(first, names, checks, deadline)
+            seconds += outcome.cpu_seconds
+            for place, check in zip(places, checks, strict=True):
+                answer = answer_to(check, outcome, stubs_left)
+                again, _ = judge_one(first.assignment, check, answer)
+                if says_more(again, result.checks[place]):
+                    result.checks[place] = replace(again, carried=bool(again.earned))
     return seconds
 
 
+def says_more(again: CheckResult, before: CheckResult) -> bool:
+    """Tell whether a second trial is the one to keep.
+
+    Also where it is still wrong: now the mistake is this question's own. But an error
+    that was not there before may only say that the worked solution does not take all
+    that the student's did, such as one more argument.
+    """
+    if again.outcome in ("timed out", "killed"):
+        return False
+    return again.outcome != "error" or before.outcome == "error"
+
+
 def try_again(
-    first: Run, names: set[str], checks: Sequence[Check], deadline: float
+    first: Run, names: Set[str], checks: Sequence[Check], deadline: float
 ) -> Outcome:
     """Run some probes again, with the worked solution of earlier names."""
     reference = versions.reference_code(first.assignment, names)

@@ -8,6 +8,7 @@ instructors.
 
 import ast
 import hashlib
+from collections.abc import Set
 
 import nbformat
 from nbformat import NotebookNode, v4
@@ -83,7 +84,7 @@ def visible_checks(assignment: Assignment) -> list[tuple[str, str]]:
     ]
 
 
-def reference_code(assignment: Assignment, names: set[str]) -> str:
+def reference_code(assignment: Assignment, names: Set[str]) -> str:
     """Return the solved cells that define any of these names, for carry-over."""
     cells = [
         part.solved
