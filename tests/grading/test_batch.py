@@ -1,5 +1,6 @@
 """One submission, run for real in a sandbox: marks, faults, carry-over, flags."""
 
+import dataclasses
 import json
 
 import nbformat
@@ -10,6 +11,7 @@ from attnbook.grading import batch
 from attnbook.grading.boxes.sandbox import choose
 from attnbook.grading.intake.collect import Submission
 from attnbook.grading.releasing import versions
+from attnbook.grading.results import Result
 
 SPY = """
 import sys
@@ -162,7 +164,7 @@ def test_renamed_answer_is_missing_and_not_wrong(assignment):
     data = solved(assignment, replace=[("def context(", "def my_context(")])
     result = batch.grade_notebook(assignment, data)
     assert result.checks[2].outcome == "missing"
-    assert result.checks[2].mistake == "context is not defined"
+    assert result.checks[2].mistake == "the name context is not defined"
 
 
 def test_unreadable_file_is_a_named_fault(assignment):
@@ -175,6 +177,25 @@ def test_flagged_name_is_reported_and_costs_nothing(assignment):
     result = batch.grade_notebook(assignment, solved(assignment, "import attnbook"))
     assert result.flags == ["uses attnbook"]
     assert result.earned == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "seen"),
+    [
+        ("attnbook", "from attnbook import masks", True),
+        ("attnbook", "# attnbook: from the book", False),
+        ("attnbook", "x = '#'; import attnbook", True),
+        ("attnbook", "my_attnbook = attnbook2 = 1", False),
+        ("torch.load", "torch.load('x')", True),
+        ("torch.load", "torch_load = 1", False),
+        ("GRADING =", "GRADING = True", True),
+        ("__closure__", "f.__closure__", True),
+    ],
+)
+def test_flags_look_for_names_in_code(assignment, name, code, seen):
+    asked = dataclasses.replace(assignment, flag=(name,))
+    notes = batch.flags(asked, [(1, code)], Result(assignment="", key="", student=""))
+    assert notes == [f"uses {name}"] * seen
 
 
 def test_another_assignments_notebook_is_flagged(assignment):
@@ -199,7 +220,7 @@ def context(s, v):
     raise Missing("x" + str(s[0, 0]))
 """
     result = batch.grade_notebook(assignment, solved(assignment, frame + leak))
-    assert result.checks[2].mistake == "a name is not defined"
+    assert result.checks[2].mistake == "the name it needs is not defined"
 
 
 def test_made_up_error_name_reaches_nobody(assignment):

@@ -23,6 +23,9 @@ def read(ns, function, x):
 
 def often(ns, function, x):
     return [float(function(x)[0]) for _ in range(300)]
+
+def both(ns, one, two, x):
+    return sum(len(one(x)) + len(two(x)) for _ in range(200))
 """
 
 
@@ -71,7 +74,21 @@ def test_function_of_a_check_cannot_be_read_inside(assignment):
 
 def test_function_of_a_check_is_called_a_limited_number_of_times(assignment):
     answer = run_of(assignment, [], [check_of("often")]).probes["9"]
-    assert answer == {"refused": "at most 200 calls"}
+    assert answer == {"refused": "at most 200 calls of a function"}
+
+
+def test_each_function_of_a_check_has_its_calls(assignment):
+    check = Check(
+        id="9",
+        question="1",
+        points=1,
+        title="two functions",
+        probe="both",
+        inputs=lambda rng: {"one": Secret(), "two": Secret(), "x": np.array([1.0])},
+        judge=print,
+    )
+    answer = run_of(assignment, [], [check]).probes["9"]
+    assert answer == {"value": 400}
 
 
 def test_large_argument_is_refused():

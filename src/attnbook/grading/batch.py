@@ -25,6 +25,7 @@ from attnbook.grading.assignments import Assignment, Question
 from attnbook.grading.boxes.sandbox import choose
 from attnbook.grading.intake import reading
 from attnbook.grading.intake.collect import Submission
+from attnbook.grading.intake.magics import without_comments
 from attnbook.grading.judging import Check, Wrong, decide, draw
 from attnbook.grading.releasing import versions
 from attnbook.grading.reports.faults import GRADER_FAILED
@@ -173,9 +174,9 @@ def unanswered(answer: dict, known: set[str]) -> tuple[str, str, str]:
     hidden input.
     """
     if "missing" in answer:
-        name = answer["missing"] if str(answer["missing"]) in known else "a name"
+        name = answer["missing"] if str(answer["missing"]) in known else "it needs"
         hint = "Answers are found by the names they define: keep the released names."
-        return "missing", f"{name} is not defined", hint
+        return "missing", f"the name {name} is not defined", hint
     if "not attempted" in answer:
         return "not attempted", "not attempted", ""
     if "stopped" in answer:
@@ -189,7 +190,10 @@ def unanswered(answer: dict, known: set[str]) -> tuple[str, str, str]:
         return "error", "asks too much of a hidden function", hint
     kind = str(answer.get("error", ""))
     kind = kind if NAMED_ERRORS.fullmatch(kind) else "an exception"
-    hint = "It fails on other sizes or values than those of the visible checks."
+    hint = (
+        "It fails on other sizes, values or number types (float64) than those of the "
+        "visible checks."
+    )
     if kind == "MemoryError":
         hint = "It needs more memory than there is: which table is that large?"
     return "error", f"raises {kind}", hint
@@ -346,9 +350,12 @@ def free_text(question: Question, text: str | None) -> FreeText:
 
 def flags(assignment: Assignment, code: Sequence, result: Result) -> list[str]:
     """Return what a person should look at; flags take no points."""
-    source = "\n".join(text for _, text in code)
-    seen = [name for name in assignment.flag if re.search(rf"\b{name}\b", source)]
-    notes = [f"uses {name}" for name in seen]
+    source = "\n".join(without_comments(text) for _, text in code)
+    notes = [
+        f"uses {name}"
+        for name in assignment.flag
+        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", source)
+    ]
     if result.checks and all(c.outcome == "missing" for c in result.checks):
         notes.append("defines no name of this assignment: another notebook?")
     notes += [

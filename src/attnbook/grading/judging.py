@@ -57,7 +57,8 @@ class Check:
             probe's arguments by name: arrays, numbers, text, lists, dictionaries, or
             functions. A function stays outside, where no student can read it: the
             probe gets one that sends its arguments here. It takes and returns NumPy
-            arrays and plain data, at most 2,048 numbers an array, 200 calls a probe.
+            arrays and plain data: at most 2,048 numbers an array, and per probe 200
+            calls for each function.
         expected: takes the inputs by name and returns the right value.
         mistakes: tried in order when the value is not the expected one.
         hint: shown when no mistake is recognised.

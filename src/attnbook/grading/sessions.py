@@ -32,9 +32,9 @@ MOST_RESTARTS = 12
 MOST_FAULTS = 100  # cells with an error that are worth keeping
 LONGEST_LINE = 8 * 2**20  # bytes
 MOST_UNASKED = 1000  # lines that answer no order
-MOST_CALLS = 200  # of functions that stay outside, in one probe
+MOST_CALLS = 200  # in one probe, for each function that stays outside
 LARGEST_ARGUMENT = 2048  # numbers in one array that such a function is given
-TOO_MANY = {"refused": f"at most {MOST_CALLS} calls"}
+TOO_MANY = {"refused": f"at most {MOST_CALLS} calls of a function"}
 PROGRAM = files("attnbook.grading").joinpath("inside.py").read_text("utf-8")
 
 
@@ -94,14 +94,14 @@ class Session:
         self.refused = ""
         until = min(time.monotonic() + seconds, self.deadline)
         self.send({**order, "id": self.id}, until)
-        calls = 0
+        calls_left = MOST_CALLS * len(functions)
         while True:
             reply = self.reply_in(self.line(until))
             if "answer" in reply:
                 return reply["answer"]
             if "call" in reply:
-                calls += 1
-                answer = called(functions, reply) if calls <= MOST_CALLS else TOO_MANY
+                calls_left -= 1
+                answer = called(functions, reply) if calls_left >= 0 else TOO_MANY
                 self.refused = answer.get("refused", self.refused)
                 self.send(answer, until)
             elif not reply:

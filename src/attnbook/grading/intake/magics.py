@@ -1,4 +1,4 @@
-"""IPython's own lines in a code cell: commented out, so that line numbers stay.
+"""IPython's own lines in a code cell, and comments: out, so that line numbers stay.
 
 They are found by a scanner that knows strings, brackets and comments only: Python's
 parser may exhaust the stack on a hostile cell. What is valid Python is never changed,
@@ -38,6 +38,12 @@ def without_magics(source: str) -> str:
     return "\n".join(_cleaned(lines))
 
 
+def without_comments(source: str) -> str:
+    """Return the code alone; the number of lines stays."""
+    scanner = _Scanner()
+    return "\n".join(line[: scanner.read(line)] for line in source.split("\n"))
+
+
 def _cleaned(lines: list[str]) -> Iterator[str]:
     scanner, goes_on = _Scanner(), False
     for line in lines:
@@ -70,8 +76,8 @@ class _Scanner:
         """Whether the next line begins a statement."""
         return not (self.quote or self.depth or self.continued)
 
-    def read(self, line: str) -> None:
-        """Take in one line."""
+    def read(self, line: str) -> int:
+        """Take in one line and return where its code ends and a comment begins."""
         at, comment = 0, False
         while at < len(line) and not comment:
             if self.quote:
@@ -90,6 +96,7 @@ class _Scanner:
         self.continued = trailing % 2 == 1 and not comment
         if len(self.quote) == 1 and not self.continued:
             self.quote = ""  # not closed: an error of this line only
+        return at - 1 if comment else len(line)
 
     def _token(self, token: str) -> None:
         if token in _STRING_END:
