@@ -10,6 +10,17 @@ def softmax(scores, mask=None):
     shares = np.exp(scores - scores.max(axis={axis}, keepdims=True))
     return shares / shares.sum(axis={axis}, keepdims=True)
 """
+BY_ROW = """
+def softmax(scores, mask=None):
+    allowed = np.broadcast_to(True if mask is None else mask, scores.shape)
+    weights = np.zeros(scores.shape)
+    for t, row in enumerate(allowed):
+        if row.any():
+            x = scores[t, row]
+            shares = np.exp({shifted})
+            weights[t, row] = shares / {total}
+    return weights
+"""
 ATTEND = """
 def attend(q, k, v, mask=None):
     weights = softmax({scores}, mask)
@@ -31,7 +42,7 @@ def diagnose(attend_fn):
         context, weights = attend_fn(q, k, v, m)
         if m is None and not close(weights.sum(axis=1), np.ones(T)):
             broken.add("sum")
-        if not close(weights, attend(q, k, v, m)[1]):
+        if not close(weights, {right}):
             broken.add("scale" if m is None else "mask")
         if {average} and not close(context, weights @ v):
             broken.add("average")
@@ -43,6 +54,7 @@ WHOLE = {
     "close": "np.allclose(a, b, rtol=0, atol=1e-6)",
     "order": "LAWS",
     "masks": "(None, mask, one)",
+    "right": "attend(q, k, v, m)[1]",
     "average": "True",
 }
 
@@ -86,6 +98,28 @@ def softmax(scores, mask=None):
     total = shares.sum(axis=1, keepdims=True)
     return shares / np.where(total == 0, 1, total)
 """,
+    ),
+    WrongAnswer(
+        mistake="scores clipped",
+        check="1a",
+        code=BY_ROW.format(
+            shifted="np.clip(x - x.mean(), -700, 700)", total="shares.sum()"
+        ),
+    ),
+    WrongAnswer(
+        mistake="NaN or infinity in the result",
+        check="1a",
+        code=BY_ROW.format(shifted="x - x.mean()", total="shares.sum()"),
+    ),
+    WrongAnswer(
+        mistake="NaN or infinity in the result",
+        check="1a",
+        code=BY_ROW.format(shifted="x - x[0]", total="shares.sum()"),
+    ),
+    WrongAnswer(
+        mistake="something added to the sum",
+        check="1a",
+        code=BY_ROW.format(shifted="x - x.max()", total="(shares.sum() + 1e-5)"),
     ),
     WrongAnswer(
         mistake="mask after the softmax",
@@ -161,6 +195,35 @@ def softmax(scores, mask=None):
         code=SOFTMAX.format(low="-np.inf", axis=1),
     ),
     WrongAnswer(
+        mistake="NaN or infinity in the result",
+        check="1d",
+        code="""
+def softmax(scores, mask=None):
+    hidden = scores if mask is None else np.where(mask, scores, -np.inf)
+    shares = np.exp(hidden - hidden.max(axis=1, keepdims=True))
+    weights = shares / shares.sum(axis=1, keepdims=True)
+    if mask is not None and mask.ndim == 2:
+        weights[~mask.any(axis=1)] = 0
+    return weights
+""",
+    ),
+    WrongAnswer(
+        mistake="changes its input",
+        check="1e",
+        code="""
+def softmax(scores, mask=None):
+    mask = np.full(scores.shape, True) if mask is None else mask
+    mask = mask if mask.ndim == 2 else np.tile(mask, (len(scores), 1))
+    empty = ~mask.any(axis=1)
+    mask[empty] = True
+    hidden = np.where(mask, scores, -np.inf)
+    shares = np.exp(hidden - hidden.max(axis=1, keepdims=True))
+    weights = shares / shares.sum(axis=1, keepdims=True)
+    weights[empty] = 0
+    return weights
+""",
+    ),
+    WrongAnswer(
         mistake="changes its input",
         check="1e",
         code="""
@@ -199,6 +262,15 @@ def dot_score(q, k):
 
 def scaled_dot_score(q, k):
     return k @ q.T / np.sqrt(k.shape[1])
+""",
+    ),
+    WrongAnswer(
+        mistake="changes its input",
+        check="2a",
+        code="""
+def scaled_dot_score(q, k):
+    q /= np.sqrt(k.shape[1])
+    return q @ k.T
 """,
     ),
     WrongAnswer(
@@ -347,6 +419,16 @@ def attend(q, k, v, mask=None):
     return weights @ v, weights
 """,
     ),
+    WrongAnswer(
+        mistake="changes its input",
+        check="3c",
+        code="""
+def attend(q, k, v, mask=None):
+    q /= np.sqrt(k.shape[1])
+    weights = softmax(dot_score(q, k), mask)
+    return weights @ v, weights
+""",
+    ),
     # Question 4
     WrongAnswer(
         mistake="a broken law is not seen: scale",
@@ -367,6 +449,14 @@ def attend(q, k, v, mask=None):
         mistake="a broken law is not seen: mask",
         check="4c",
         code=diagnose(close="not np.abs(a - b).max() > 1e-6"),
+    ),
+    WrongAnswer(  # forbidden weights 0, sums 1, but any shares
+        mistake="a broken law is not seen: mask",
+        check="4c",
+        code=diagnose(
+            right="attend(q, k, v)[1] if m is None else np.where(m, weights, 0) / "
+            "np.maximum(np.where(m, weights, 0).sum(axis=1, keepdims=True), 1e-9)"
+        ),
     ),
     WrongAnswer(
         mistake="a broken law is not seen: average",
@@ -472,6 +562,35 @@ def softmax_backward(weights, grad):
         code="""
 def softmax_backward(weights, grad):
     return weights * ((weights * grad).sum(axis=1, keepdims=True) - grad)
+""",
+    ),
+    WrongAnswer(
+        mistake="NaN or infinity in the result",
+        check="5a",
+        code="""
+def softmax_backward(weights, grad):
+    mean = (weights * grad).sum(axis=1) / weights.sum(axis=1)
+    return weights * (grad - mean[:, None])
+""",
+    ),
+    WrongAnswer(
+        mistake="changes its input",
+        check="5b",
+        code="""
+def softmax_backward(weights, grad):
+    grad -= (weights * grad).sum(axis=1, keepdims=True)
+    return weights * grad
+""",
+    ),
+    WrongAnswer(
+        mistake="changes its input",
+        check="6b",
+        code="""
+def query_gradient(q, k, v, grad_context, mask=None):
+    weights = attend(q, k, v, mask)[1]
+    grad_scores = softmax_backward(weights, grad_context @ v.T)
+    k /= np.sqrt(k.shape[1])
+    return grad_scores @ k
 """,
     ),
     WrongAnswer(
@@ -632,6 +751,17 @@ def query_gradient(q, k, v, grad_context, mask=None):
     ahead = np.einsum("tv,sv->ts", grad_context, v)
     ahead -= np.einsum("tv,tv->t", grad_context, context)[:, None]
     return np.einsum("ts,ts,sd->td", weights, ahead, k) / np.sqrt(q.shape[1])
+""",
+    ),
+    RightAnswer(
+        name="log-sum-exp in one step",
+        code="""
+def softmax(scores, mask=None):
+    allowed = np.broadcast_to(True if mask is None else mask, scores.shape)
+    hidden = np.where(allowed, scores, -np.inf)
+    top = np.where(allowed.any(axis=1), hidden.max(axis=1), 0)[:, None]
+    total = np.exp(hidden - top).sum(axis=1, keepdims=True)
+    return np.exp(hidden - (top + np.log(np.where(total > 0, total, 1))))
 """,
     ),
     RightAnswer(

@@ -4,12 +4,23 @@ Hidden sizes are odd and differ (T ≠ S, d_v ≠ d_k), except where a mistake s
 in square matrices: there a transposed matrix fits and raises no error.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from attnbook.grading.judging import Check, Mistake, Wrong, difference
+from attnbook.grading.judging import (
+    Check,
+    Mistake,
+    Wrong,
+    decide,
+    difference,
+    numbers,
+)
 
+TOLERANCE = 1e-6  # the assignment's
+ROUGH = 1e-3  # where the last digits were already tested, or rounding costs them
 LAWS = ("sum", "scale", "mask", "average")
 # The option of a variant (see probes.py) that breaks a law; one at a time.
 OPTIONS = {"over": "sum", "scale": "scale", "mask": "mask", "average": "average"}
@@ -50,12 +61,36 @@ def additive(q, k, W, U, v):
     return np.tanh((q @ U.T)[:, None] + (k @ W.T)[None]) @ v
 
 
+def value_of(inputs, got):
+    """Return a probe's value if its inputs came back as they were sent."""
+    if not isinstance(got, Mapping) or set(got) != {"value", "inputs"}:
+        raise Wrong("no result", "The probe returns a value and its inputs.")
+    if difference(got["inputs"], inputs, 1e-12):
+        raise Wrong(
+            "changes its input",
+            "Work on a copy: `x -= y` and `x[mask] = …` write into the caller's array.",
+        )
+    return got["value"]
+
+
+def leaves_inputs_alone(check):
+    """Let a check ask for unchanged inputs before it looks at the value."""
+
+    def judge(inputs, got):
+        decide(check, inputs, value_of(inputs, got), TOLERANCE)
+
+    return replace(check, expected=None, judge=judge)
+
+
 # --- Question 1
 
 
 def large_scores(rng):
-    """Rows around 10,000, −10,000 and 0."""
-    return {"scores": rng.normal(size=(4, 5)) * 2 + [[1e4], [-1e4], [0.0], [1e4]]}
+    """Rows around −10,000, 0 and 10,000, and one with all three and a close race."""
+    scores = rng.normal(size=(4, 5)) * 2
+    scores += [[-1e4, 1e4, 1e4, 0, -1e4], [-1e4] * 5, [0] * 5, [1e4] * 5]
+    scores[0, 2] = scores[0, 1] + rng.uniform(1, 2)
+    return {"scores": scores}
 
 
 def masked_scores(rng):
@@ -80,17 +115,46 @@ def empty_rows(rng):
     return {"scores": rng.normal(size=(4, 5)) * 2, "mask": mask}
 
 
-def leaves_inputs_alone(inputs, got):
-    """Judge of 1e: the inputs come back as they were sent."""
-    if not isinstance(got, tuple | list) or len(got) != 3:
-        raise Wrong("not 3 values", "The probe returns the weights and both inputs.")
-    hint = "Work on a copy: `x -= y` and `x[mask] = …` write into the caller's array."
-    if difference(got[1], inputs["scores"], 1e-12):
-        raise Wrong("changes its input", hint)
-    if difference(got[2], inputs["mask"], 0):
-        raise Wrong("changes its input", hint)
-    if difference(got[0], softmax(**inputs), 1e-6):
+def empty_rows_of_both_shapes(rng):
+    """The same, and a mask of shape (S,) that allows nothing."""
+    inputs = empty_rows(rng)
+    return {"scores": inputs["scores"], "masks": [inputs["mask"], np.zeros(5, bool)]}
+
+
+def under_each(weights):
+    """Give the weights under each of the masks."""
+    return lambda scores, masks: [weights(scores, mask) for mask in masks]
+
+
+def weights_and_inputs(inputs, got):
+    """Judge of 1e; the weights of empty rows are left to 1d."""
+    weights, right = numbers(value_of(inputs, got)), softmax(**inputs)
+    rows = inputs["mask"].any(axis=1)
+    if weights.shape != right.shape or difference(weights[rows], right[rows], ROUGH):
         raise Wrong("wrong weights", "First get the weights right, checks 1a to 1d.")
+
+
+def clipped(start):
+    """Scores clipped to a range around a start."""
+    return Mistake(
+        name="scores clipped",
+        hint="Clipping makes different scores equal. Shift them instead.",
+        value=lambda scores: softmax(np.clip(scores - start(scores), -500, 500)),
+    )
+
+
+def added(number):
+    """A number added to the sum that the shares are divided by."""
+    return Mistake(
+        name="something added to the sum",
+        hint="With a number added below, do the weights still sum to 1?",
+        value=lambda scores: softmax(scores) / (1 + number / sum_of_shares(scores)),
+    )
+
+
+def sum_of_shares(scores):
+    """Return the sum of each row after the shift by its largest score."""
+    return np.exp(scores - scores.max(axis=1, keepdims=True)).sum(1, keepdims=True)
 
 
 def filled(low, silent=False):
@@ -132,6 +196,11 @@ MASKS = (
     ),
     WRONG_AXIS,
 )
+EMPTY_UNIFORM = Mistake(
+    name="empty row becomes uniform",
+    hint="A large negative number for all keys is the same score for all.",
+    value=lambda scores, mask: softmax(np.where(mask, scores, -1e9)),
+)
 QUESTION_1 = [
     Check(
         id="1a",
@@ -143,11 +212,9 @@ QUESTION_1 = [
         expected=softmax,
         mistakes=(
             WRONG_AXIS,
-            Mistake(
-                name="scores clipped",
-                hint="Clipping makes different scores equal. Shift them instead.",
-                value=lambda scores: softmax(np.clip(scores, -500, 500)),
-            ),
+            clipped(lambda scores: 0.0),
+            clipped(lambda scores: scores.mean(axis=1, keepdims=True)),
+            *map(added, (1e-5, 1e-4, 1e-3)),
         ),
         hint="Subtract the largest score of each row (not of the table) before exp.",
     ),
@@ -160,6 +227,7 @@ QUESTION_1 = [
         inputs=masked_scores,
         expected=softmax,
         mistakes=MASKS,
+        tolerance=ROUGH,
         hint="Try a row of three scores where one key is forbidden, by hand.",
     ),
     Check(
@@ -181,6 +249,7 @@ QUESTION_1 = [
             filled(-1e9, silent=True),
             *MASKS,
         ),
+        tolerance=ROUGH,  # x − (m + ln Σ) is right too, but rounds at −10¹²
         hint="Which keys does your maximum look at? The mask has to act before it.",
     ),
     Check(
@@ -188,27 +257,25 @@ QUESTION_1 = [
         question="1",
         points=1,
         title="Queries with nothing to attend to",
-        probe="weights_of",
-        inputs=empty_rows,
-        expected=softmax,
-        mistakes=(
-            Mistake(
-                name="empty row becomes uniform",
-                hint="A large negative number for all keys is the same score for all.",
-                value=lambda scores, mask: softmax(np.where(mask, scores, -1e9)),
-            ),
-            *MASKS,
+        probe="weights_under_each",
+        inputs=empty_rows_of_both_shapes,
+        expected=under_each(softmax),
+        mistakes=tuple(
+            replace(mistake, value=under_each(mistake.value))
+            for mistake in (EMPTY_UNIFORM, *MASKS)
         ),
-        hint="A row without an allowed key: what is its maximum, what is its sum?",
+        tolerance=ROUGH,
+        hint="A row without an allowed key, under masks of both shapes: what is its "
+        "maximum, what is its sum?",
     ),
     Check(
         id="1e",
         question="1",
         points=0.5,
         title="The caller's arrays stay as they are",
-        probe="inputs_after",
-        inputs=masked_scores,
-        judge=leaves_inputs_alone,
+        probe="weights_and_inputs",
+        inputs=empty_rows,
+        judge=weights_and_inputs,
     ),
 ]
 
@@ -274,37 +341,39 @@ def bilinear(q, k, W):
 
 NOT_ALWAYS_4 = "Only the help desk has vectors of width 4: read the width off the keys."
 QUESTION_2 = [
-    Check(
-        id="2a",
-        question="2",
-        points=1,
-        title="Dot and scaled dot score",
-        probe="dots_of",
-        inputs=vectors,
-        expected=lambda q, k: (q @ k.T, q @ k.T / np.sqrt(k.shape[1])),
-        mistakes=(
-            Mistake(
-                name="divided by d",
-                hint="The dot product is divided by the root of the width.",
-                value=lambda q, k: (q @ k.T, q @ k.T / k.shape[1]),
+    leaves_inputs_alone(
+        Check(
+            id="2a",
+            question="2",
+            points=1,
+            title="Dot and scaled dot score",
+            probe="dots_and_inputs",
+            inputs=vectors,
+            expected=lambda q, k: (q @ k.T, q @ k.T / np.sqrt(k.shape[1])),
+            mistakes=(
+                Mistake(
+                    name="divided by d",
+                    hint="The dot product is divided by the root of the width.",
+                    value=lambda q, k: (q @ k.T, q @ k.T / k.shape[1]),
+                ),
+                Mistake(
+                    name="root of the number of keys",
+                    hint="Which axis of the keys is their width?",
+                    value=lambda q, k: (q @ k.T, q @ k.T / np.sqrt(len(k))),
+                ),
+                Mistake(
+                    name="root of 4 is hard-coded",
+                    hint=NOT_ALWAYS_4,
+                    value=lambda q, k: (q @ k.T, q @ k.T / 2),
+                ),
+                Mistake(
+                    name="queries and keys exchanged",
+                    hint="A row per query, a column per key: (T, S).",
+                    value=lambda q, k: (k @ q.T, k @ q.T / np.sqrt(k.shape[1])),
+                ),
             ),
-            Mistake(
-                name="root of the number of keys",
-                hint="Which axis of the keys is their width?",
-                value=lambda q, k: (q @ k.T, q @ k.T / np.sqrt(len(k))),
-            ),
-            Mistake(
-                name="root of 4 is hard-coded",
-                hint=NOT_ALWAYS_4,
-                value=lambda q, k: (q @ k.T, q @ k.T / 2),
-            ),
-            Mistake(
-                name="queries and keys exchanged",
-                hint="A row per query, a column per key: (T, S).",
-                value=lambda q, k: (k @ q.T, k @ q.T / np.sqrt(k.shape[1])),
-            ),
-        ),
-        hint="Do one entry by hand: row of q, row of k, product, sum, root of d_k.",
+            hint="Do one entry by hand: row of q, row of k, product, sum, root of d_k.",
+        )
     ),
     Check(
         id="2b",
@@ -483,16 +552,18 @@ QUESTION_3 = [
         mistakes=ATTENDING_MASKED,
         hint="Look at the row that may attend to nothing: zeros in both arrays?",
     ),
-    Check(
-        id="3c",
-        question="3",
-        points=0.5,
-        title="One mask for all queries",
-        probe="masked_answers_of",
-        inputs=table_with_one_mask,
-        expected=attend,
-        mistakes=ATTENDING_MASKED,
-        hint="A mask of shape (S,) holds for every query.",
+    leaves_inputs_alone(
+        Check(
+            id="3c",
+            question="3",
+            points=0.5,
+            title="One mask for all queries",
+            probe="masked_answers_and_inputs",
+            inputs=table_with_one_mask,
+            expected=attend,
+            mistakes=ATTENDING_MASKED,
+            hint="A mask of shape (S,) holds for every query.",
+        )
     ),
 ]
 
@@ -520,7 +591,9 @@ class Variant:
     def __call__(self, q, k, v, mask=None):
         """Return context and weights."""
         options = self.options
-        scores = variant_scores(q, k, v, options["scale"], options["by"])
+        plain = mask is not None and options["mask"] == "unscaled"
+        scale = "none" if plain else options["scale"]
+        scores = variant_scores(q, k, v, scale, options["by"])
         weights = variant_weights(scores, mask, options["over"], options["mask"])
         if options["by"] == "rounded":
             weights = np.round(weights, 8)
@@ -624,8 +697,8 @@ UNSEEN = {
     "sum": "Use several queries, look at every row of the weights, and allow no more "
     "than the statement does.",
     "scale": "Let T, S, d_k and d_v all differ, and compare all numbers.",
-    "mask": "Try masks of both shapes, one with an empty row, and remember that NaN "
-    "fails every comparison, `>` too.",
+    "mask": "Compare all weights under masks of both shapes, one with an empty row, "
+    "and remember that NaN fails every comparison, `>` too.",
     "average": "Compare each returned context, with a mask and without, with the "
     "returned weights times v.",
 }
@@ -675,6 +748,7 @@ QUESTION_4 = [
             {"mask": "nan"},
             {"mask": "weak"},
             {"mask": "inverted"},
+            {"mask": "unscaled"},
             {"average": "plain"},
         ),
         judge=knows_the_laws,
@@ -735,7 +809,7 @@ QUESTION_5 = [
     Check(
         id="5a",
         question="5",
-        points=2,
+        points=1.5,
         title="Back through the softmax",
         probe="scores_gradient_of",
         inputs=feedback,
@@ -767,7 +841,20 @@ QUESTION_5 = [
                 value=lambda weights, grad: -softmax_backward(weights, grad),
             ),
         ),
-        hint="Write out the double sum for two keys, then for three.",
+        hint="Write out the double sum for two keys, then for three; then try a row of "
+        "zero weights.",
+    ),
+    leaves_inputs_alone(
+        Check(
+            id="5b",
+            question="5",
+            points=0.5,
+            title="The caller's weights and gradient stay as they are",
+            probe="scores_gradient_and_inputs",
+            inputs=feedback,
+            expected=softmax_backward,
+            hint="First get the gradient right, check 5a.",
+        )
     ),
 ]
 BACK_TO_Q = (
@@ -807,23 +894,25 @@ QUESTION_6 = [
         mistakes=BACK_TO_Q,
         hint=BACK_HINT,
     ),
-    Check(
-        id="6b",
-        question="6",
-        points=1,
-        title="Back to the queries, under a mask",
-        probe="query_gradient_of",
-        inputs=with_feedback(masked_table),
-        expected=query_gradient,
-        mistakes=(
-            *BACK_TO_Q,
-            Mistake(
-                name="mask ignored",
-                hint="Which weights did the forward pass have?",
-                value=lambda mask, **inputs: query_gradient(**inputs),
+    leaves_inputs_alone(
+        Check(
+            id="6b",
+            question="6",
+            points=1,
+            title="Back to the queries, under a mask",
+            probe="query_gradient_and_inputs",
+            inputs=with_feedback(masked_table),
+            expected=query_gradient,
+            mistakes=(
+                *BACK_TO_Q,
+                Mistake(
+                    name="mask ignored",
+                    hint="Which weights did the forward pass have?",
+                    value=lambda mask, **inputs: query_gradient(**inputs),
+                ),
             ),
-        ),
-        hint=BACK_HINT,
+            hint=BACK_HINT,
+        )
     ),
 ]
 

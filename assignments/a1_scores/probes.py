@@ -6,20 +6,26 @@ def weights_of(ns, scores, mask):
     return ns["softmax"](scores, mask)
 
 
+def weights_under_each(ns, scores, masks):
+    """Return the weights of the same scores under each of the masks."""
+    return [ns["softmax"](scores.copy(), mask) for mask in masks]
+
+
 def weights_without_mask(ns, scores):
     """Return the weights where no mask is given at all."""
     return ns["softmax"](scores)
 
 
-def inputs_after(ns, scores, mask):
+def weights_and_inputs(ns, scores, mask):
     """Return weights, and the two inputs as they are after the call."""
     weights = ns["softmax"](scores, mask)
-    return weights, scores, mask
+    return {"value": weights, "inputs": {"scores": scores, "mask": mask}}
 
 
-def dots_of(ns, q, k):
-    """Return the dot and the scaled dot scores."""
-    return ns["dot_score"](q, k), ns["scaled_dot_score"](q, k)
+def dots_and_inputs(ns, q, k):
+    """Return the dot and the scaled dot scores, and the inputs after the calls."""
+    scores = ns["dot_score"](q, k), ns["scaled_dot_score"](q, k)
+    return {"value": scores, "inputs": {"q": q, "k": k}}
 
 
 def bilinear_of(ns, q, k, W):
@@ -48,6 +54,12 @@ def masked_answers_of(ns, q, k, v, mask):
     return ns["attend"](q, k, v, mask)
 
 
+def masked_answers_and_inputs(ns, q, k, v, mask):
+    """Return the same, and the inputs as they are after the call."""
+    answers = ns["attend"](q, k, v, mask)
+    return {"value": answers, "inputs": {"q": q, "k": k, "v": v, "mask": mask}}
+
+
 def verdicts_of(ns, variants):
     """Return what `diagnose` says of each implementation, in their order."""
     return [ns["diagnose"](variant) for variant in variants]
@@ -58,11 +70,19 @@ def scores_gradient_of(ns, weights, grad):
     return ns["softmax_backward"](weights, grad)
 
 
+def scores_gradient_and_inputs(ns, weights, grad):
+    """Return the same, and the inputs as they are after the call."""
+    value = ns["softmax_backward"](weights, grad)
+    return {"value": value, "inputs": {"weights": weights, "grad": grad}}
+
+
 def query_gradient_without_mask(ns, q, k, v, grad_context):
     """Return the gradient with respect to the queries where no mask is given."""
     return ns["query_gradient"](q, k, v, grad_context)
 
 
-def query_gradient_of(ns, q, k, v, grad_context, mask):
-    """Return the gradient with respect to the queries, under a mask."""
-    return ns["query_gradient"](q, k, v, grad_context, mask)
+def query_gradient_and_inputs(ns, q, k, v, grad_context, mask):
+    """Return the gradient under a mask, and the inputs as they are after the call."""
+    value = ns["query_gradient"](q, k, v, grad_context, mask)
+    inputs = {"q": q, "k": k, "v": v, "grad_context": grad_context, "mask": mask}
+    return {"value": value, "inputs": inputs}
