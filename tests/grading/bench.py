@@ -26,10 +26,13 @@ from attnbook.grading.releasing.versions import solved_version, student_version
 from attnbook.grading.results import Result
 
 # Shorter than in a course: a case that hangs costs its limits.
-LIMITS = """[limits]
+TOPS = ("/", "/tmp", "/home", "/var/tmp", "/dev/shm")  # where files would be left
+# No other test's boxes have as much in all, so these can be told from them.
+TOTAL_SECONDS = 27
+LIMITS = f"""[limits]
 cell_seconds = 2
 probe_seconds = 2
-total_seconds = 25
+total_seconds = {TOTAL_SECONDS}
 """
 CODE = nbformat.v4.new_code_cell
 TEXT = nbformat.v4.new_markdown_cell
@@ -487,7 +490,9 @@ def zipped(files: dict[str, bytes]) -> Zipped:
 def dishonest(bench: Bench) -> None:
     """Weak answers, and something that should make them look better."""
     for name, code in FIRST.items():
-        bench.trick(name, code.replace("PORT", str(bench.port)))
+        bench.trick(
+            name, code.replace("PORT", str(bench.port)).replace("WRITABLE", repr(TOPS))
+        )
     for name, code in LAST.items():
         bench.trick(name, code, first=False)
     weak = bench.solved()
@@ -540,7 +545,7 @@ for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline"
 raise ValueError("salt found" if "SALT" + "-OF-THE-BENCH" in text else "no salt")""",
     "overwrites-others": """
 import os
-for top in ("/", "/tmp", "/home", "/var/tmp", "/dev/shm", "..", "../.."):
+for top in (*WRITABLE, "..", "../.."):
     for name in ("marks.csv", "solved.ipynb", "results.json"):
         try:
             with open(os.path.join(top, name), "w") as file:

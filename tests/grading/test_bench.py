@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import Bench, shortened
+from bench import TOPS, TOTAL_SECONDS, Bench, shortened
 from chapters import ROOT
 
 from attnbook.grading.assignments import load
+from attnbook.grading.boxes.sandbox import choose
 from attnbook.grading.judging import draw
+from attnbook.grading.sessions import PROGRAM
 
 SALT = "SALT" + "-OF-THE-BENCH"
 
@@ -80,15 +82,22 @@ def rows_of(out):
 
 
 def leftovers():
-    """Return processes that hold our program, mounts, and files in /tmp."""
-    ours = set()
+    """Return processes of the bench's boxes, mounts, and files of its submissions.
+
+    Other tests run boxes, browsers and temporary files beside this one; none of those
+    has the bench's limits or the names that its submissions write.
+    """
+    limits, ours = f'"CPU": {2 * TOTAL_SECONDS + 1},'.encode(), set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"Run a student's cells" in path.read_bytes():
-                ours.add(path.parent.name)
+            line = path.read_bytes()
         except OSError:
             continue
-    files = {p.name for p in Path("/tmp").iterdir() if "pytest" not in p.name}
+        if limits in line and b"Run a student's cells" in line:
+            ours.add(path.parent.name)
+    written = re.compile(r"full|file\d+|marks\.csv|solved\.ipynb|results\.json")
+    paths = (path for top in TOPS for path in Path(top).iterdir())
+    files = {path for path in paths if written.fullmatch(path.name)}
     return ours, Path("/proc/mounts").read_text().count("student"), files
 
 
@@ -199,10 +208,16 @@ def test_the_book_is_not_there(graded):
 
 
 def test_nothing_is_left_behind(graded):
-    processes, mounts, files = graded[4]
-    assert processes == set()
-    assert mounts == graded[3][1]
-    assert files <= graded[3][2]
+    assert graded[4] == (set(), graded[3][1], graded[3][2])
+
+
+def test_what_is_left_behind_would_be_seen(assignments):
+    box = choose().start(PROGRAM, load("a1", assignments).limits)
+    try:
+        assert len(leftovers()[0]) >= 2  # a box's first process and the student's
+    finally:
+        box.kill()
+    assert not leftovers()[0]
 
 
 def digits_of(value):
