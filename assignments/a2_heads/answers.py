@@ -161,6 +161,63 @@ def attend(q, k, v, mask=None):
         ),
     ),
     WrongAnswer(
+        mistake="NaN or infinity in the result",
+        check="1c",
+        code=attend(
+            "if mask is not None:\n"
+            "    scores = scores.masked_fill(~mask, -math.inf)\n"
+            "weights = scores.softmax(-1)\n"
+            "return torch.nan_to_num(weights @ v), weights"
+        ),
+    ),
+    WrongAnswer(
+        mistake="an empty row is uniform",
+        check="1c",
+        code=attend(
+            "if mask is None:\n"
+            "    mask = torch.ones_like(scores).bool()\n"
+            "weights = scores.masked_fill(~mask, -1e30).softmax(-1)\n"
+            "return weights @ v * mask.any(-1, keepdim=True), weights"
+        ),
+    ),
+    WrongAnswer(
+        mistake="an empty row is uniform",
+        check="1c",
+        code=attend(
+            "scores = scores if mask is None else scores.masked_fill(~mask, -1e4)\n"
+            "weights = scores.softmax(-1)"
+        ),
+    ),
+    WrongAnswer(
+        mistake="fill not low enough",
+        check="1c",
+        code=attend(
+            "if mask is None:\n"
+            "    mask = torch.ones_like(scores).bool()\n"
+            "weights = scores.masked_fill(~mask, -1e4).softmax(-1)\n"
+            "weights = weights.masked_fill(~mask.any(-1, keepdim=True), 0)"
+        ),
+    ),
+    WrongAnswer(
+        mistake="fill not low enough",
+        check="1c",
+        code=attend(
+            "if mask is None:\n"
+            "    mask = torch.ones_like(scores).bool()\n"
+            "weights = scores.masked_fill(~mask, -50).softmax(-1)\n"
+            "weights = weights.masked_fill(~mask.any(-1, keepdim=True), 0)"
+        ),
+    ),
+    WrongAnswer(
+        mistake="fill not low enough",
+        check="1c",
+        code=attend(
+            "if mask is None:\n"
+            "    mask = torch.ones_like(scores).bool()\n"
+            "weights = scores.masked_fill(~mask, -100).softmax(-1) * mask"
+        ),
+    ),
+    WrongAnswer(
         mistake="forbidden scores are 0",
         check="1c",
         code=attend(
@@ -175,6 +232,17 @@ def attend(q, k, v, mask=None):
             "if mask is not None:\n"
             "    scores = scores + torch.where(mask, 0.0, -math.inf)\n"
             "weights = scores.softmax(-1).nan_to_num()"
+        ),
+    ),
+    WrongAnswer(
+        mistake="NaN in the gradients",
+        check="1d",
+        code=attend(
+            "if mask is None:\n"
+            "    mask = torch.ones_like(scores).bool()\n"
+            "weights = scores.masked_fill(~mask, -math.inf).softmax(-1)\n"
+            "context, some = weights @ v, mask.any(-1, keepdim=True)\n"
+            "return torch.where(some, context, 0.0), torch.where(some, weights, 0.0)"
         ),
     ),
     WrongAnswer(
@@ -264,6 +332,17 @@ def multi_head(x, memory, w_q, w_k, w_v, w_o, num_heads, mask=None, b_q=None, b_
     return F.linear(merge_heads(context), w_o, b_o), weights
 """,
     ),
+    *(
+        WrongAnswer(
+            mistake="output map transposed",
+            check=check,
+            code=layer(
+                "context, weights = attend(q, k, v, mask)\n"
+                "out = merge_heads(context) @ w_o.T"
+            ),
+        )
+        for check in ("3a", "3b", "3c")
+    ),
     WrongAnswer(
         mistake="weights averaged over the heads",
         check="3a",
@@ -322,6 +401,44 @@ def multi_head(x, memory, w_q, w_k, w_v, w_o, num_heads, mask=None, b_q=None, b_
         code=layer(
             "context, weights = attend(q, k, v, None if mask is None else ~mask)\n"
             "out = merge_heads(context) @ w_o"
+        ),
+    ),
+    WrongAnswer(
+        mistake="masks of the heads taken for masks of the sequences",
+        check="3c",
+        code=layer(
+            "if mask is not None and mask.ndim == 3:\n"
+            "    mask = mask.unsqueeze(1)\n"
+            "context, weights = attend(q, k, v, mask)\n"
+            "out = merge_heads(context) @ w_o"
+        ),
+    ),
+    WrongAnswer(
+        mistake="wrong numbers",
+        check="3c",
+        code=layer(
+            "mask = None if mask is None else mask[:, :1]  # one for all heads\n"
+            "context, weights = attend(q, k, v, mask)\n"
+            "out = merge_heads(context) @ w_o"
+        ),
+    ),
+    WrongAnswer(
+        mistake="raises ValueError",
+        check="3c",
+        code=layer(
+            "if mask is not None:\n"
+            "    B, H, T, S = mask.shape\n"
+            "context, weights = attend(q, k, v, mask)\n"
+            "out = merge_heads(context) @ w_o"
+        ),
+    ),
+    WrongAnswer(
+        mistake="bias of the output lost where a query reads nothing",
+        check="3c",
+        code=layer(
+            "context, weights = attend(q, k, v, mask)\n"
+            "out = merge_heads(context) @ w_o + (0 if b_o is None else b_o)\n"
+            "out, b_o = out * weights.any(-1).any(1)[..., None], None"
         ),
     ),
     WrongAnswer(
@@ -429,6 +546,29 @@ def masks_from_torch(attn_mask, key_padding_mask, num_heads):
 """,
     ),
     WrongAnswer(
+        mistake="padding forgotten",
+        check="4c",
+        code="""
+def masks_from_torch(attn_mask, key_padding_mask, num_heads):
+    B, S = key_padding_mask.shape
+    if attn_mask.ndim == 3:
+        return ~attn_mask.unflatten(0, (B, num_heads))
+    return ~attn_mask.expand(B, num_heads, *attn_mask.shape)
+""",
+    ),
+    WrongAnswer(
+        mistake="padding forgotten",
+        check="4d",
+        code="""
+_right_masks = masks_from_torch
+
+def masks_from_torch(attn_mask, key_padding_mask, num_heads):
+    if attn_mask.ndim == 3:
+        return ~attn_mask.unflatten(0, (-1, num_heads))
+    return _right_masks(attn_mask, key_padding_mask, num_heads)
+""",
+    ),
+    WrongAnswer(
         mistake="heads before sequences",
         check="4d",
         code="""
@@ -526,6 +666,31 @@ if not same(layer(x, mask)[:, 0], layer(changed, mask)[:, 0]):  # first output o
         ),
     ),
     WrongAnswer(
+        mistake="future: a layer that breaks it passes",
+        check="5b",
+        code=law(
+            "future",
+            """
+changed = torch.cat([x[:, :1], noise[:, 1:]], dim=1)
+mask = causal_mask(8, 8)
+if not same(layer(x, mask)[:, 0], layer(changed, mask)[:, 0]):  # one position only
+    found.append("future")
+""",
+        ),
+    ),
+    WrongAnswer(
+        mistake="order: a layer that breaks it passes",
+        check="5d",
+        code=law(
+            "order",
+            """
+order = torch.tensor([3, 7, 0, 2, 6, 1, 5, 4])
+if not same(layer(x[:, order]).sum(1), layer(x).sum(1)):  # which output is whose?
+    found.append("order")
+""",
+        ),
+    ),
+    WrongAnswer(
         mistake="order: a layer that breaks it passes",
         check="5d",
         code=law(
@@ -588,6 +753,14 @@ if not same(layer(x)[:1], layer(x[:1])):  # the first sequence only
         code="""
 def two_heads():
     return [[6, 5, 0], [0, 0, 6]]
+""",
+    ),
+    WrongAnswer(
+        mistake="one question is not answered",
+        check="6a",
+        code="""
+def two_heads():
+    return [[6, 5.5, 0], [0, 5.5, 6]]
 """,
     ),
     WrongAnswer(
@@ -676,6 +849,9 @@ def multi_head(x, memory, w_q, w_k, w_v, w_o, num_heads, mask=None, b_q=None, b_
         out = out + context @ w_o[mine]
         maps.append(weights)
     return (out if b_o is None else out + b_o), torch.stack(maps, dim=1)
+
+def two_heads():
+    return [[6, 5.55, 0], [0, 5.55, 6]]  # nearly flat: at least 0.95 for some seeds
 """,
     ),
     RightAnswer(
