@@ -100,7 +100,9 @@ WRONG = [
     _slip("too flat", "1b", LOOK, "150.0 * ", ""),
     _slip("too flat", "1b", LOOK, "150.0", "50.0"),
     _slip("too flat", "1b", LOOK, "150.0", "60.0"),
+    _slip("too flat", "1b", LOOK, "150.0", "125.0 * 2 / math.sqrt(d_model)"),
     _slip("scores beyond 1000", "1b", LOOK, "150.0", "1e6"),
+    _slip("scores beyond 1000", "1b", LOOK, "150.0", "60 * math.sqrt(d_model)"),
     _slip("finds another key", "1b", LOOK, "turn = n *", "turn = abs(n) *"),
     _slip(
         "finds another key",
@@ -130,6 +132,20 @@ WRONG = [
             "(q / math.sqrt(d), m), -1) * math.sqrt(d + 1)",
             "(q * math.sqrt((d + 1) / d), m), -1)",
         ),
+    ),
+    WrongAnswer(
+        mistake="the new width is miscounted",
+        check="1c",
+        code=ALIBI.replace("/ math.sqrt(d), m)", "/ math.sqrt(d), m, 0 * m)").replace(
+            "(k, s)", "(k, s, 1 + s)"
+        ),
+    ),
+    _slip(
+        "the input was changed",
+        "1d",
+        ALIBI,
+        "q_wide = torch.cat((q / math.sqrt(d), m)",
+        "q /= math.sqrt(d)\n    q_wide = torch.cat((q, m)",
     ),
     _slip(
         "all heads get one slope", "1c", ALIBI, "slopes[None, :,", "slopes[None, :1,"
@@ -185,6 +201,23 @@ WRONG = [
         "positions[:, :, None]",
     ),
     _slip(
+        "error",
+        "2b",
+        TURN,
+        "angles = positions[:, None, :, None] * speeds",
+        "angles = (torch.arange(128)[:, None] * speeds)[positions][:, None]",
+    ),
+    _slip(
+        "the input was changed",
+        "2b",
+        TURN,
+        "return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)",
+        "a, b = a.clone(), b.clone()\n"
+        "    x[..., :half] = a * cos - b * sin\n"
+        "    x[..., half:] = a * sin + b * cos\n"
+        "    return x",
+    ),
+    _slip(
         "the order is inverted",
         "2c",
         HALVES,
@@ -205,6 +238,7 @@ WRONG = [
         ', "self_attn.in_proj_bias")',
         ",)",
     ),
+    _slip("only queries are reordered", "2c", HALVES, "(0, 1)", "(0,)"),
     _slip("values are reordered", "2c", HALVES, "(0, 1)", "(0, 1, 2)"),
     WrongAnswer(
         mistake="the input was changed",
@@ -242,6 +276,60 @@ WRONG = [
         check="3b",
         code="""def layer_norm(x, gain, shift, eps=1e-5):
     return F.layer_norm(x, x.shape[-1:], gain, shift, eps)
+""",
+    ),
+    WrongAnswer(
+        mistake="PyTorch's own norm is used",
+        check="3a",
+        code="""def rms_norm(x, gain, eps=1e-5):
+    return torch.rms_norm(x, x.shape[-1:], gain, eps)
+""",
+    ),
+    WrongAnswer(
+        mistake="PyTorch's own norm is used",
+        check="3b",
+        code="""def layer_norm(x, gain, shift, eps=1e-5):
+    return torch.layer_norm(x, x.shape[-1:], gain, shift, eps)
+""",
+    ),
+    WrongAnswer(
+        mistake="PyTorch's own norm is used",
+        check="3b",
+        code="""def layer_norm(x, gain, shift, eps=1e-5):
+    x = x - x.mean(-1, keepdim=True)
+    return F.rms_norm(x, gain.shape, gain, eps) + shift
+""",
+    ),
+    WrongAnswer(
+        mistake="the input was changed",
+        check="3a",
+        code="""def rms_norm(x, gain, eps=1e-5):
+    x /= (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    return x * gain
+""",
+    ),
+    WrongAnswer(
+        mistake="the input was changed",
+        check="3c",
+        code="""def layer_norm(x, gain, shift, eps=1e-5):
+    x -= x.mean(-1, keepdim=True)
+    return rms_norm(x, gain, eps) + shift
+""",
+    ),
+    WrongAnswer(
+        mistake="ε is missing",
+        check="3a",
+        code="""def rms_norm(x, gain, eps=1e-5):
+    return x / x.square().mean(-1, keepdim=True).sqrt() * gain
+""",
+    ),
+    _slip("ε is missing", "3b", LAYER, "(var + eps)", "var"),
+    WrongAnswer(
+        mistake="divided by D − 1, ε outside the root",
+        check="3b",
+        code="""def layer_norm(x, gain, shift, eps=1e-5):
+    std = x.std(-1, keepdim=True)
+    return (x - x.mean(-1, keepdim=True)) / (std + eps) * gain + shift
 """,
     ),
     WrongAnswer(
@@ -402,6 +490,60 @@ WRONG = [
     return library_block(x, state, num_heads, keep, norm_first)
 """,
     ),
+    WrongAnswer(
+        mistake="PyTorch's own attention is used",
+        check="4a",
+        code="""def block(x, state, num_heads, keep=None, positions=None, norm_first=1):
+    layer = nn.TransformerEncoderLayer(
+        x.shape[-1], num_heads, len(state["linear1.bias"]), 0.0, "gelu",
+        batch_first=True, norm_first=norm_first
+    )
+    layer.load_state_dict(state)
+    with torch.no_grad():
+        return layer.eval()(x, src_key_padding_mask=None if keep is None else ~keep)
+""",
+    ),
+    _slip(
+        "masked after the softmax",
+        "4c",
+        BLOCK,
+        """            scores = scores.masked_fill(~keep[:, None, None], -math.inf)
+        weights = scores.softmax(-1).nan_to_num(0.0)
+""",
+        """            weights = scores.softmax(-1) * keep[:, None, None]
+        else:
+            weights = scores.softmax(-1)
+""",
+    ),
+    _slip(
+        "masked after the softmax",
+        "4d",
+        BLOCK,
+        "scores = scores.masked_fill(~keep[:, None, None], -math.inf)",
+        "v = v * keep[:, None, :, None]",
+    ),
+    _slip(
+        "padding gets the score 0",
+        "4c",
+        BLOCK,
+        "scores.masked_fill(~keep[:, None, None], -math.inf)",
+        "scores * keep[:, None, None]",
+    ),
+    _slip(
+        "padding is seen",
+        "4d",
+        BLOCK.replace("def mix(y):", "def mix(y, keep=keep):"),
+        "ln(x + mix(x)",
+        "ln(x + mix(x, None)",
+    ),
+    WrongAnswer(
+        mistake="positions are ignored",
+        check="4e",
+        code=BLOCK.replace("def mix(y):", "def mix(y, positions=positions):").replace(
+            "ln(x + mix(x)", "ln(x + mix(x, None)"
+        ),
+    ),
+    _slip("the input was changed", "4e", BLOCK, "x = x + mix(ln(x", "x += mix(ln(x"),
     _slip(
         "padded queries are masked too",
         "4c",
@@ -482,6 +624,20 @@ WRONG = [
             "] @ b2", "] @ (g2 * b2)"
         ),
     ),
+    _slip(
+        "the shift is lost",
+        "5a",
+        ENGINE,
+        '    new["self_attn.in_proj_bias"] += new["self_attn.in_proj_weight"] @ b1\n',
+        "",
+    ),
+    _slip(
+        "the stream is not centred",
+        "5b",
+        ENGINE,
+        '("self_attn.out_proj", "linear2")',
+        '("linear2",)',
+    ),
     _slip("the stream is not centred", "5b", ENGINE, "- torch.full((D, D), 1 / D)", ""),
     _slip(
         "a bias is not centred",
@@ -524,7 +680,9 @@ RIGHT = [
         name="the map is fitted to the code, the factor derived from its gaps",
         code="""def look_back(n, d_model):
     code = sinusoidal(600, d_model)
-    turn = torch.linalg.lstsq(code[200:400], code[200 - n : 400 - n]).solution
+    pairs = code.unflatten(-1, (-1, 2)).transpose(0, 1)  # fitted one by one
+    fit = torch.linalg.lstsq(pairs[:, 200:400], pairs[:, 200 - n : 400 - n])
+    turn = torch.block_diag(*fit.solution)
     speeds = 10_000.0 ** (-torch.arange(0, d_model, 2) / d_model)
     gaps = (1 - (torch.arange(1, 400)[:, None] * speeds).cos()).sum(-1)
     return torch.eye(d_model), math.sqrt(d_model) * 10.6 / gaps.min() * turn.T

@@ -5,6 +5,7 @@ it puts what came back into the definition and looks at what comes out.
 """
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 from scipy.special import erf
@@ -26,7 +27,7 @@ def softmax(scores):
 
 def rms_norm(x, gain, eps, fault=()):
     """Return normed tokens, or what a named slip makes of them."""
-    eps = 1e-5 if "default eps" in fault else eps
+    eps = 1e-5 if "default eps" in fault else 0.0 if "no eps" in fault else eps
     gain = 1.0 if "no gain" in fault else gain
     if "centred" in fault:
         x = x - x.mean(-1, keepdims=True)
@@ -43,12 +44,9 @@ def rms_norm(x, gain, eps, fault=()):
 
 def layer_norm(x, gain, shift, eps=1e-5, fault=()):
     """Return normed tokens, or what a named slip makes of them."""
-    gain = 1.0 if "no gain" in fault else gain
-    if "axis" in fault:
-        return (x - x.mean(-2, keepdims=True)) / np.sqrt(
-            x.var(-2, keepdims=True) + eps
-        ) * gain + shift
-    centred = x - x.mean(-1, keepdims=True)
+    centred = x - x.mean(-2 if "axis" in fault else -1, keepdims=True)
+    if "two slips" in fault:
+        return centred / (x.std(-1, ddof=1, keepdims=True) + eps) * gain + shift
     if "unbiased" in fault:
         return centred / np.sqrt(x.var(-1, ddof=1, keepdims=True) + eps) * gain + shift
     if "not centred" in fault:
@@ -98,7 +96,9 @@ def attend(x, state, num_heads, keep, positions, fault=()):
         may = (~keep if "mask inverted" in fault else keep)[:, None, None, :]
         may = np.swapaxes(may, -1, -2) if "queries masked" in fault else may
         may = may & np.swapaxes(may, -1, -2) if "both masked" in fault else may
-        scores = np.where(may, scores, -1e9 if "uniform" in fault else -np.inf)
+        least = 0 if "score of 0" in fault else -1e9 if "uniform" in fault else -np.inf
+        v = v * keep[:, None, :, None] if "weights zeroed" in fault else v
+        scores = scores if "weights zeroed" in fault else np.where(may, scores, least)
     context = np.swapaxes(softmax(scores) @ v, 1, 2)
     if "heads not merged" in fault:
         context = np.swapaxes(context, 1, 2)
@@ -165,6 +165,8 @@ def to_halves(state, num_heads, fault=()):
         head = np.argsort(head)
     rows = (head + d_head * np.arange(heads)[:, None]).ravel()
     every = np.concatenate([rows, d_model + rows, np.arange(2 * d_model, 3 * d_model)])
+    if "keys forgotten" in fault:
+        every[d_model : 2 * d_model] = np.arange(d_model, 2 * d_model)
     if "values too" in fault:
         every[2 * d_model :] = 2 * d_model + rows
     new, names = dict(state), (f"{ATTN}in_proj_weight", f"{ATTN}in_proj_bias")
@@ -175,22 +177,23 @@ def to_halves(state, num_heads, fault=()):
     return {name: new[name] for name in names} if "two entries" in fault else new
 
 
-def to_rms(state, fault=()):
-    """Return weights for the engine, or what a named slip makes of them."""
+def to_rms(state, fault=(), where=("self_attn", "linear")):
+    """Return weights for the engine, or what a slip in these maps makes of them."""
     new = dict(state)
     for norm, reader in (("norm1", f"{ATTN}in_proj_"), ("norm2", "linear1.")):
         gain, shift = state[f"{norm}.weight"], state[f"{norm}.bias"]
-        weight = state[f"{reader}weight"]
+        weight, slips = state[f"{reader}weight"], fault * reader.startswith(where)
         new[f"{reader}weight"] = weight * gain
-        moved = (weight * gain if "shift scaled" in fault else weight) @ shift
-        if "shift lost" not in fault:
+        moved = (weight * gain if "shift scaled" in slips else weight) @ shift
+        if "shift lost" not in slips:
             new[f"{reader}bias"] = state[f"{reader}bias"] + moved
     for writer in (f"{ATTN}out_proj.", "linear2."):
         weight, bias = state[f"{writer}weight"], state[f"{writer}bias"]
-        axis = 1 if "inputs centred" in fault else 0
-        if "not centred" not in fault:
+        slips = set(fault * writer.startswith(where))
+        axis = 1 if "inputs centred" in slips else 0
+        if "not centred" not in slips:
             new[f"{writer}weight"] = weight - weight.mean(axis, keepdims=True)
-        if not {"not centred", "bias not centred"} & set(fault):
+        if not {"not centred", "bias not centred"} & slips:
             new[f"{writer}bias"] = bias - bias.mean()
     return new
 
@@ -202,10 +205,27 @@ def engine(x, state, num_heads):
 
 
 # Judges for answers that are judged by what they do.
-def _pair(got):
+def _two(got):
     if not isinstance(got, list | tuple) or len(got) != 2:
         raise Wrong("not two results", "Return the two results side by side.")
-    first, second = (numbers(one) for one in got)
+    return got
+
+
+def _left(judge):
+    """Return a judge that wants the inputs as they were, then what `judge` wants."""
+
+    def both(inputs, got):
+        new, old = _two(got)
+        if difference(old, inputs, FAR) is not None:
+            hint = "`x -= …` and `x[…] = …` write into x, and dict(state) copies only "
+            raise Wrong("the input was changed", hint + "names. Make new tensors.")
+        judge(inputs, new)
+
+    return both
+
+
+def _pair(got):
+    first, second = (numbers(one) for one in _two(got))
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise Wrong("NaN or infinity in the result", "Both results must be finite.")
     return first, second
@@ -253,14 +273,18 @@ def judge_place(inputs, got):
 
 
 def judge_weight(inputs, got):
-    """Accept moderate scores that give the key at t − n 0.99 in a long sequence."""
+    """Accept moderate scores that give the key at t − n 0.99, at every width."""
+    if isinstance(inputs["d_model"], list):
+        for width, maps in zip(inputs["d_model"], _two(got), strict=True):
+            judge_weight(inputs | {"d_model": width}, maps)
+        return
     scores, rows = _found(inputs, got, 200)
     weights = softmax(scores)
     least = weights[rows, rows - inputs["n"]].min()
     if least >= 0.99 - 1e-9:
         if np.abs(scores).max() <= 1000 * (1 + FAR):
             return
-        hint = "The weights are right, the scores needlessly large. Halve the factor."
+        hint = "The weights are right. How does the largest score grow with the width?"
         raise Wrong("scores beyond 1000", hint)
     if (weights.argmax(-1)[rows] == rows - inputs["n"]).all():
         hint = (
@@ -271,11 +295,11 @@ def judge_weight(inputs, got):
     raise Wrong("finds another key", hint)
 
 
-def _alibi(q, k, slopes, fault=()):
-    """Return the weights of causal attention with ALiBi."""
+def _alibi(q, k, slopes, wide, fault=()):
+    """Return the weights of causal attention with ALiBi; `wide` is the new width."""
     width, (T, S) = q.shape[-1], (q.shape[-2], k.shape[-2])
     back = np.arange(S - T, S)[:, None] - np.arange(S)  # t − s
-    root = np.sqrt(width + 1)
+    root = np.sqrt(wide)
     sign = 1 if "sign" in fault else -1
     divide = root if {"width", "penalty divided"} & set(fault) else 1.0
     slopes = 0 * slopes + slopes[0] if "first slope" in fault else slopes
@@ -284,6 +308,8 @@ def _alibi(q, k, slopes, fault=()):
         bias = 0 * bias
     own = root if {"width", "content divided"} & set(fault) else np.sqrt(width)
     scores = q @ np.swapaxes(k, -1, -2) / own + bias
+    if "miscounted" in fault:
+        scores = scores * np.sqrt(width + 1) / root
     return softmax(np.where(back >= 0, scores, -np.inf))
 
 
@@ -309,12 +335,16 @@ ALIBI_MISTAKES = {
         "queries keep the old scale",
         "q·k is now divided by the root of the new width. Which factor mends that?",
     ),
+    "miscounted": (
+        "the new width is miscounted",
+        "One factor is missing in all scores: how wide is what the kernel gets?",
+    ),
     "first slope": (
         "all heads get one slope",
         "Each head has a slope of its own: slopes (H,) must meet the axis of H.",
     ),
 }
-SCALES = ("width", "penalty divided", "content divided")
+SCALES = ("width", "penalty divided", "content divided", "miscounted")
 
 
 def judge_alibi(inputs, got, forgiven=()):
@@ -333,34 +363,23 @@ def judge_alibi(inputs, got, forgiven=()):
     T, S = scores.shape[-2:]
     may = np.arange(S) <= np.arange(S - T, S)[:, None]
     weights = softmax(np.where(may, scores / np.sqrt(wide), -np.inf))
-    fine = [_alibi(**inputs, fault=fault) for fault in ((), *forgiven)]
+    fine = [_alibi(**inputs, wide=wide, fault=fault) for fault in ((), *forgiven)]
     if any(np.abs(weights - one).max() <= FAR for one in fine):
         return
     for fault, (name, hint) in ALIBI_MISTAKES.items():
-        if np.abs(weights - _alibi(**inputs, fault=(fault,))).max() <= FAR:
+        made = _alibi(**inputs, wide=wide, fault=(fault,))
+        if np.abs(weights - made).max() <= FAR:
             raise Wrong(name, hint)
     hint = "Compare kernel(q_wide, k_wide, v) with scores that you bias by hand."
     raise Wrong("other weights than ALiBi's", hint)
 
 
-def _new_and_old(got):
-    if not isinstance(got, list | tuple) or len(got) != 2:
-        raise Wrong("not a dictionary", "Return the entries in a dictionary.")
-    return got
-
-
-def _untouched(state, old):
-    if difference(old, state, FAR) is not None:
-        hint = "dict(state) copies the names, not the tensors. Make new tensors."
-        raise Wrong("the input was changed", hint)
-
-
-def judge_untouched(inputs, got):
-    """Accept new queries, with the old weights left as they were."""
-    state = inputs["state"]
-    got = _new_and_old(got)
-    _untouched(state, got[1])
-    new, old = numbers(got[0]), state[f"{ATTN}in_proj_weight"]
+def judge_rows(inputs, got):
+    """Accept the old rows in any other order."""
+    name = f"{ATTN}in_proj_weight"
+    if not isinstance(got, dict) or name not in got:
+        raise Wrong("entries are missing", "Return the entries in a dictionary.")
+    new, old = numbers(got[name]), inputs["state"][name]
     same = new.shape == old.shape
     if not same or difference(np.sort(new, None), np.sort(old, None), FAR) is not None:
         raise Wrong("not the same rows", "The new rows are the old ones, reordered.")
@@ -410,21 +429,15 @@ def judge_engine(inputs, got, forgiven=()):
         made = engine(start, new, num_heads)
     if difference(made, want, FAR) is None:
         return
-    for fault, (name, hint) in RMS_MISTAKES.items():
-        faulty = engine(start, to_rms(state, (fault,)), num_heads)
+    places = ("self_attn", "linear"), ("self_attn",), ("linear",)  # in one half as well
+    for (fault, (name, hint)), where in product(RMS_MISTAKES.items(), places):
+        faulty = engine(start, to_rms(state, (fault,), where), num_heads)
         if difference(made, faulty, FAR) is None:
             if fault in forgiven:
                 return
             raise Wrong(name, hint)
-    hint = "Take the three ideas one by one: gains of 1 and shifts of 0 first."
+    hint = "Take the four maps one by one: two read a norm, two write into the stream."
     raise Wrong("the engine differs from the centred block", hint)
-
-
-def judge_engine_untouched(inputs, got):
-    """Accept any rewriting of weights that leaves the old ones as they were."""
-    new, old = _new_and_old(got)
-    _untouched(inputs["state"], old)
-    judge_engine(inputs, new, forgiven=tuple(RMS_MISTAKES))
 
 
 # Inputs.
@@ -563,6 +576,10 @@ HALVES_SLIPS = {
         "the bias keeps the old order",
         "A query is x @ weight.T + bias; its features are reordered in both.",
     ),
+    "keys forgotten": (
+        "only queries are reordered",
+        "A score pairs feature i of a query with feature i of a key: reorder both.",
+    ),
     "values too": (
         "values are reordered",
         "Values are not turned, and the output map expects their old order.",
@@ -576,38 +593,41 @@ HALVES_SLIPS = {
         "Return all twelve entries, also those that stay as they are.",
     ),
 }
-RMS_SLIPS = {
-    "eps outside": ("ε outside the root", "The root is taken of mean square plus ε."),
+NORM_SLIPS = {
+    "eps outside": ("ε outside the root", "ε is added before the root is taken."),
+    "no eps": ("ε is missing", "Under the root ε is added to the mean."),
     "length": ("sum instead of mean", "Divide the sum of squares by D."),
+    "axis": ("wrong axis", "The mean runs over the last axis, the features."),
+    "no gain": ("the gain is forgotten", "What is normed is multiplied by the gain."),
+}
+RMS_SLIPS = NORM_SLIPS | {
     "centred": ("RMSNorm takes the mean away", "Only LayerNorm subtracts the mean."),
     "variance": (
         "variance instead of mean square",
         "A variance has the mean taken away; here the squares of x itself count.",
     ),
-    "axis": ("wrong axis", "The mean runs over the last axis, the features."),
     "everything": (
         "one mean for all tokens",
         "Every token has its own mean square: dim=-1, keepdim=True.",
     ),
-    "no gain": ("the gain is forgotten", "What is normed is multiplied by the gain."),
 }
-LAYER_SLIPS = {
+LAYER_SLIPS = NORM_SLIPS | {
     "unbiased": (
         "divided by D − 1",
         "torch.var and torch.std divide by D − 1 unless told otherwise.",
     ),
-    "eps outside": ("ε outside the root", "The root is taken of variance plus ε."),
-    "length": ("sum instead of mean", "Divide the sum of squares by D."),
+    "two slips": (
+        "divided by D − 1, ε outside the root",
+        "torch.std divides by D − 1 unless told otherwise, and ε is under the root.",
+    ),
     "not centred": (
         "the mean is not taken away",
         "The numerator is x minus its mean, too.",
     ),
-    "axis": ("wrong axis", "Mean and variance run over the last axis, the features."),
     "default eps": (
         "ε is not passed on",
         "Your ε is always 10⁻⁵: hand the argument on to what you call.",
     ),
-    "no gain": ("the gain is forgotten", "What is normed is multiplied by the gain."),
 }
 ORDER_SLIPS = {
     "other order": (
@@ -652,6 +672,14 @@ MASK_SLIPS = {
         "padded queries are masked too",
         "Padded tokens still ask: `keep` forbids keys only.",
     ),
+    "weights zeroed": (
+        "masked after the softmax",
+        "The weights of real keys must sum to 1: forbid padding before the softmax.",
+    ),
+    "score of 0": (
+        "padding gets the score 0",
+        "A score of 0 still has a weight. Which score has none?",
+    ),
 }
 EMPTY_SLIPS = {
     "uniform": (
@@ -694,6 +722,10 @@ def _followed(function, slips, forgiven, hint, seen=lambda inputs: ...):
     """
 
     def judge(inputs, got):
+        if isinstance(orders := inputs.get("norm_first"), list):
+            for order, one in zip(orders, _two(got), strict=True):
+                judge(inputs | {"norm_first": order}, one)
+            return
         if isinstance(got, str):
             raise Wrong(*(LIBRARY if function is block else LIBRARY_NORM))
         got, where = numbers(got), seen(inputs)
@@ -741,9 +773,9 @@ CHECKS = [
         id="1b",
         question="1",
         points=2,
-        title="look_back: at least 0.99, looking ahead, small width, 200 positions",
+        title="look_back: at least 0.99 at both ends of D, ahead, 200 positions",
         probe="look_back_of",
-        inputs=lambda rng: {"n": -int(rng.integers(2, 6)), "d_model": 8},
+        inputs=lambda rng: {"n": -int(rng.integers(2, 6)), "d_model": [8, 128]},
         judge=judge_weight,
     ),
     Check(
@@ -759,10 +791,12 @@ CHECKS = [
         id="1d",
         question="1",
         points=1,
-        title="alibi_features: fewer queries than keys (scales and signs count in 1c)",
-        probe="alibi_of",
+        title="alibi_features: T < S; q and k stay (scales and signs count in 1c)",
+        probe="alibi_left",
         inputs=_alibi_inputs(1, 1, 3, 8, 3),
-        judge=partial(judge_alibi, forgiven=[(one,) for one in ("sign", *SCALES)]),
+        judge=_left(
+            partial(judge_alibi, forgiven=[(one,) for one in ("sign", *SCALES)])
+        ),
     ),
     Check(
         id="2a",
@@ -777,14 +811,16 @@ CHECKS = [
         id="2b",
         question="2",
         points=1,
-        title="rotate: each sequence its own positions (only the positions count)",
-        probe="rotate_of",
-        inputs=_turn_inputs(3, 3, 4, 10, 60),
-        judge=_followed(
-            rotate,
-            {slip: ROTATE_SLIPS[slip] for slip in PLACES},
-            _but(ROTATE_SLIPS, *PLACES),
-            ROTATE_HINT,
+        title="rotate: each sequence its own positions, far out; x stays as it was",
+        probe="rotate_left",
+        inputs=_turn_inputs(3, 3, 4, 10, 5000),
+        judge=_left(
+            _followed(
+                rotate,
+                {slip: ROTATE_SLIPS[slip] for slip in PLACES},
+                _but(ROTATE_SLIPS, *PLACES),
+                ROTATE_HINT,
+            )
         ),
     ),
     Check(
@@ -803,18 +839,18 @@ CHECKS = [
         question="2",
         points=1,
         title="to_halves: the old weights stay as they were",
-        probe="left_by_conversion",
+        probe="converted_left",
         inputs=lambda rng: {"state": _state(rng, 12, 5), "num_heads": 2},
-        judge=judge_untouched,
+        judge=_left(judge_rows),
     ),
     Check(
         id="3a",
         question="3",
         points=1,
-        title="rms_norm: three axes, a gain, a large ε",
-        probe="rms_norm_of",
+        title="rms_norm: three axes, a gain, a large ε; x stays as it was",
+        probe="rms_norm_left",
         inputs=_norm_inputs((2, 3, 5), shift=False),
-        judge=_followed(rms_norm, RMS_SLIPS, (), NORM_HINT),
+        judge=_left(_followed(rms_norm, RMS_SLIPS, (), NORM_HINT)),
     ),
     Check(
         id="3b",
@@ -829,14 +865,16 @@ CHECKS = [
         id="3c",
         question="3",
         points=1,
-        title="layer_norm: one token alone, far from zero (slips of 3b count there)",
-        probe="layer_norm_of",
+        title="layer_norm: one token alone, far from 0; it stays (slips count in 3b)",
+        probe="layer_norm_left",
         inputs=_norm_inputs((7,), shift=True, offset=40.0, eps=1e-5),
-        judge=_followed(
-            layer_norm,
-            {},
-            _but(LAYER_SLIPS, "axis"),
-            "A single token of shape (D,) is a case too: reduce over the last axis.",
+        judge=_left(
+            _followed(
+                layer_norm,
+                {},
+                _but(LAYER_SLIPS, "axis"),
+                "One token of shape (D,) is a case too: reduce over the last axis.",
+            )
         ),
     ),
     Check(
@@ -877,9 +915,9 @@ CHECKS = [
         id="4d",
         question="4",
         points=1,
-        title="block: a sequence that is all padding (only the mask counts)",
+        title="block: post-norm, a sequence that is all padding (only the mask counts)",
         probe="block_of",
-        inputs=_block_inputs(True, EMPTY),
+        inputs=_block_inputs(False, EMPTY),
         judge=_followed(
             block,
             MASK_SLIPS | EMPTY_SLIPS,
@@ -892,15 +930,17 @@ CHECKS = [
         id="4e",
         question="4",
         points=1,
-        title="block: positions and padding together (only the turning counts)",
-        probe="block_of",
-        inputs=_block_inputs(True, PADDED, positions=True),
-        judge=_followed(
-            block,
-            TURN_SLIPS,
-            [*ORDER_SLIPS, *MASK_SLIPS],
-            "Give all tokens one position: the output must be that without positions.",
-            seen=_read_later,
+        title="block: positions and padding, both orders; the inputs stay as they were",
+        probe="block_left",
+        inputs=_block_inputs([True, False], PADDED, positions=True),
+        judge=_left(
+            _followed(
+                block,
+                TURN_SLIPS,
+                [*ORDER_SLIPS, *MASK_SLIPS],
+                "With all tokens at one position the output is that without.",
+                seen=_read_later,
+            )
         ),
     ),
     Check(
@@ -926,8 +966,8 @@ CHECKS = [
         question="5",
         points=1,
         title="to_rms: a whole block, and the old weights stay as they were",
-        probe="left_by_engine",
+        probe="engine_left",
         inputs=_engine_inputs(centred=False),
-        judge=judge_engine_untouched,
+        judge=_left(partial(judge_engine, forgiven=tuple(RMS_MISTAKES))),
     ),
 ]

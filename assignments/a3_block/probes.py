@@ -6,30 +6,54 @@ call, so that a function which writes `torch.arange(n) / n` gives what it gave t
 
 import torch
 
+NORMS = ((torch, "rms_norm"), (torch, "layer_norm"))  # all of PyTorch's norms call them
+ATTENTION = (
+    (torch.nn.functional, "multi_head_attention_forward"),
+    (torch, "_transformer_encoder_layer_fwd"),  # what layers call after .eval()
+    (torch, "_native_multi_head_attention"),
+)
 
-def _watched(call, place, name):
-    """Return call(), or `name` if it called that entry of the dictionary `place`.
+
+def _watched(call, library):
+    """Return call(), or the name of what it used of the library.
 
     The notebook itself hands out PyTorch's layers, so finding their names in a
     submission would say nothing.
     """
-    used, library = [], place[name]
+    used = []
 
-    def function(*args, **options):
-        used.append(name)
-        return library(*args, **options)
+    def watch(name, own):
+        def function(*args, **options):
+            used.append(name)
+            return own(*args, **options)
 
-    place[name] = function
+        return function
+
+    owns = [getattr(place, name) for place, name in library]
+    for (place, name), own in zip(library, owns, strict=True):
+        setattr(place, name, watch(name, own))
     try:
         result = call()
     finally:
-        place[name] = library
-    return name if used else result
+        for (place, name), own in zip(library, owns, strict=True):
+            setattr(place, name, own)
+    return used[0] if used else result
+
+
+def _left(probe):
+    """Return a probe that returns its inputs after the call, too."""
+
+    def both(ns, **inputs):
+        return probe(ns, **inputs), inputs
+
+    return both
 
 
 def look_back_of(ns, n, d_model):
-    """Return the two maps."""
+    """Return the two maps; for a list of widths, a list of pairs."""
     torch.set_default_dtype(torch.float64)
+    if isinstance(d_model, list):
+        return [look_back_of(ns, n, width) for width in d_model]
     return tuple(ns["look_back"](n, d_model))
 
 
@@ -51,35 +75,26 @@ def converted(ns, state, num_heads):
     return dict(ns["to_halves"](state, num_heads))
 
 
-def left_by_conversion(ns, state, num_heads):
-    """Return one new entry, and the old weights after the call."""
-    torch.set_default_dtype(torch.float64)
-    return ns["to_halves"](state, num_heads)["self_attn.in_proj_weight"], state
-
-
 def rms_norm_of(ns, x, gain, eps):
     """Return the normed tokens."""
     torch.set_default_dtype(torch.float64)
-    names = vars(torch.nn.functional)
-    return _watched(lambda: ns["rms_norm"](x, gain, eps), names, "rms_norm")
+    return _watched(lambda: ns["rms_norm"](x, gain, eps), NORMS)
 
 
 def layer_norm_of(ns, x, gain, shift, eps):
     """Return the normed tokens."""
     torch.set_default_dtype(torch.float64)
-    names = vars(torch.nn.functional)
-    return _watched(lambda: ns["layer_norm"](x, gain, shift, eps), names, "layer_norm")
+    return _watched(lambda: ns["layer_norm"](x, gain, shift, eps), NORMS)
 
 
 def block_of(ns, x, state, num_heads, keep, positions, norm_first):
-    """Return the block's output."""
+    """Return the block's output; for a list of orders, a list of outputs."""
     torch.set_default_dtype(torch.float64)
+    if isinstance(norm_first, list):
+        options = x, state, num_heads, keep, positions
+        return [block_of(ns, *options, first) for first in norm_first]
     options = {"keep": keep, "positions": positions, "norm_first": norm_first}
-    return _watched(
-        lambda: ns["block"](x, state, num_heads, **options),
-        vars(torch.nn.functional),
-        "multi_head_attention_forward",
-    )
+    return _watched(lambda: ns["block"](x, state, num_heads, **options), ATTENTION)
 
 
 def for_engine(ns, state, x, num_heads):
@@ -88,7 +103,10 @@ def for_engine(ns, state, x, num_heads):
     return dict(ns["to_rms"](state))
 
 
-def left_by_engine(ns, state, x, num_heads):
-    """Return the weights for the engine, and the old ones after the call."""
-    torch.set_default_dtype(torch.float64)
-    return dict(ns["to_rms"](state)), state
+alibi_left = _left(alibi_of)
+rotate_left = _left(rotate_of)
+converted_left = _left(converted)
+rms_norm_left = _left(rms_norm_of)
+layer_norm_left = _left(layer_norm_of)
+block_left = _left(block_of)
+engine_left = _left(for_engine)
