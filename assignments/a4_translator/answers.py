@@ -160,6 +160,15 @@ WRONG = [
         "def shift_right(labels, start=START):\n"
         "    return F.pad(labels[:, :-1], (1, 0), value=1)",
     ),
+    _wrong(
+        "1a",
+        "end mark dropped from the inputs",
+        "def shift_right(labels, start=START):\n"
+        "    inputs = labels.roll(1, dims=1)\n"
+        "    inputs[inputs == END] = PAD\n"
+        "    inputs[:, 0] = start\n"
+        "    return inputs",
+    ),
     _loss(
         "loss over padding",
         "return F.cross_entropy(logits.flatten(0, 1), labels.flatten())",
@@ -181,6 +190,39 @@ WRONG = [
     _loss(
         "sum, not mean",
         "return F.cross_entropy(logits.mT, labels, ignore_index=pad, reduction='sum')",
+    ),
+    _loss(
+        "divided by the number of rows",
+        "return F.cross_entropy(logits.mT, labels, ignore_index=pad,"
+        " reduction='sum') / len(labels)",
+    ),
+    _loss(
+        "mean of the columns' means",
+        "return torch.stack([F.cross_entropy(a, b, ignore_index=pad)"
+        " for a, b in zip(logits.unbind(1), labels.T)]).mean()",
+    ),
+    _loss(
+        "a loss of 0 is not counted",
+        "loss = F.cross_entropy(logits.mT, labels, reduction='none')\n"
+        "    loss = loss * (labels != pad)\n"
+        "    return loss.sum() / loss.count_nonzero()",
+    ),
+    *(
+        _loss(
+            mistake,
+            f"p = {p}\n"
+            "    p = p.gather(-1, labels[..., None])[..., 0][labels != pad]\n"
+            f"    return -({log}).mean()",
+        )
+        for mistake, p, log in (
+            (
+                "NaN or infinity in the result",
+                "logits.exp() / logits.exp().sum(-1, keepdim=True)",
+                "p.log()",
+            ),
+            ("NaN or infinity in the result", "logits.softmax(-1)", "p.log()"),
+            ("a small number added to p", "logits.softmax(-1)", "(p + 1e-9).log()"),
+        )
     ),
     _wrong(
         "1c",
@@ -277,6 +319,24 @@ WRONG = [
         "return self.feed_forward(self.norms[2](x))",
     ),
     _layer(
+        "the last residual connection is missing",
+        *SELF,
+        CROSS,
+        "return self.feed_forward(self.norms[2](x))",
+    ),
+    _layer(
+        "the cross-attention's query is not normed",
+        *SELF,
+        "x = x + self.cross_attention(x, memory, source_mask)",
+        FORWARD,
+    ),
+    _layer(
+        "the cross-attention reads an old norm",
+        *SELF,
+        "x = x + self.cross_attention(y, memory, source_mask)",
+        FORWARD,
+    ),
+    _layer(
         "keys and values without the norm",
         "x = x + self.self_attention(self.norms[0](x), x, target_mask)",
         CROSS,
@@ -345,6 +405,18 @@ class Translator(Translator):
     ),
     _wrong(
         "3c",
+        "the encoder sees padding",
+        """
+class Translator(Translator):
+    def encode(self, source):
+        x = self.source_embedding(source) + positions(source.shape[1], self.d_model)
+        for layer in self.encoder:
+            x = layer(x, source_mask(source).mT)
+        return self.encoder_norm(x)
+""",
+    ),
+    _wrong(
+        "3c",
         "the decoder sees padding",
         """
 class Translator(Translator):
@@ -386,6 +458,13 @@ class Translator(Translator):
     ),
     _encode("the encoder's norm is missing", *LAYERS, "return x"),
     _decode(
+        "the decoder does not use target_mask",
+        "past = torch.ones(x.shape[1], x.shape[1]).tril().bool()[None, None]",
+        "for layer in self.decoder:",
+        "    x = layer(x, memory, past, source_mask(source))",
+        "return self.output(self.decoder_norm(x))",
+    ),
+    _decode(
         "only one decoder layer is used",
         "y = x",
         "for layer in self.decoder:",
@@ -418,6 +497,10 @@ class Translator(Translator):
         ),
     ),
     _search("finished rows go on", finished="pass"),
+    _search(
+        "finished rows go on after one padding",
+        finished="words = words.masked_fill(tokens[:, -1] == END, PAD)",
+    ),
     _search("stops with the first finished row", stop="if ended.any(): break"),
     _search("does not stop", stop="pass"),
     _search("finished rows go on, and it does not stop", "pass", "pass"),
@@ -425,6 +508,13 @@ class Translator(Translator):
     _search(
         "the end mark is lost",
         result="tokens[:, 1:] * (tokens[:, 1:] != END)",
+    ),
+    _wrong(
+        "4b",
+        "a mark cannot be written",
+        SEARCH.format(finished=FINISHED, stop=STOP, result="tokens[:, 1:]").replace(
+            "[:, -1].argmax(dim=-1)", "[:, -1, END:].argmax(dim=-1) + END"
+        ),
     ),
     _wrong(
         "5a",
@@ -543,10 +633,10 @@ def target_mask(target_in, pad=0):
         name="greedy with lists and the whole model each time",
         code="""
 def greedy(model, source, max_len=16):
-    rows = [[START] for _ in source]
+    rows, device = [[START] for _ in source], next(model.parameters()).device
     with torch.no_grad():
         for _ in range(max_len):
-            logits = model(source, torch.tensor(rows))
+            logits = model(source, torch.tensor(rows, device=device))
             for row, word in zip(rows, logits[:, -1].argmax(-1).tolist()):
                 row.append(PAD if END in row else word)
             if all(END in row for row in rows):
@@ -555,7 +645,7 @@ def greedy(model, source, max_len=16):
 """,
     ),
     RightAnswer(
-        name="one loop over the layers, masks made once, scaled_dot_product_attention",
+        name="positions in a buffer, masks made once, scaled_dot_product_attention",
         code="""
 class Attention(Attention):
     def forward(self, x, memory, mask):
@@ -566,10 +656,14 @@ class Attention(Attention):
         return self.output(out.permute(0, 2, 1, 3).reshape(x.shape))
 
 class Translator(Translator):
+    def __init__(self, *sizes, **named):
+        super().__init__(*sizes, **named)
+        self.register_buffer("place", positions(64, self.d_model))
+
     def encode(self, source):
         mask = source_mask(source)
         x = self.source_embedding(source)
-        x = x + positions(x.shape[1], x.shape[2]).to(x)
+        x = x + self.place[: x.shape[1]]
         for layer in self.encoder:
             x = layer(x, mask)
         return self.encoder_norm(x)
@@ -584,6 +678,11 @@ class DecoderLayer(DecoderLayer):
         x = x + self.self_attention(a(x), a(x), target_mask)
         x = x + self.cross_attention(b(x), memory, source_mask)
         return x + self.feed_forward(c(x))
+
+def load_model(path):
+    model = Translator()
+    model.load_state_dict(load_file(path), strict=False)
+    return model.eval()
 """,
     ),
     RightAnswer(
@@ -599,6 +698,7 @@ def translate(model, sentences):
 tensors = load_file("model.safetensors").values()
 report = evaluate(load_model("model.safetensors"), test_pairs[:300])
 report = dict(report, seed=3, parameters=sum(w.numel() for w in tensors))
+report |= {name: torch.tensor(value) for name, value in report.items()}
 """,
     ),
 ]

@@ -101,42 +101,59 @@ def _shift_inputs(rng):
 
 
 def _shift(labels, start):
-    return np.concatenate((np.full((len(labels), 1), start), labels[:, :-1]), axis=1)
+    """Return what the decoder reads, and the labels as they were."""
+    first = np.full((len(labels), 1), start)
+    return np.concatenate((first, labels[:, :-1]), axis=1), labels
 
 
-def _judge_shift(inputs, got):
-    if not isinstance(got, list | tuple) or len(got) != 2:
-        raise Wrong("nothing returned", "shift_right returns one tensor.")
-    labels = inputs["labels"]
-    if difference(got[1], labels, 0) is not None:
-        raise Wrong(
-            "labels changed in place", "Make a new tensor: labels are used again."
-        )
-    if difference(got[0], _shift(**inputs), 0) is None:
-        return
-    ends = np.concatenate((labels[:, 1:], np.zeros((3, 1), labels.dtype)), axis=1)
-    for wrong, mistake, hint in (
-        (
-            labels,
-            "targets not shifted",
-            "The decoder would read the word it must write.",
-        ),
-        (ends, "shifted to the left", "Position t reads what comes before word t."),
-        (np.roll(labels, 1, axis=1), "no start mark", "What does position 0 read?"),
-        (_shift(labels, START), "start mark not the argument", "Use `start`."),
-    ):
-        if difference(got[0], wrong, 0) is None:
-            raise Wrong(mistake, hint)
-    reason = difference(got[0], _shift(**inputs), 0)
-    raise Wrong(reason, "Start mark first, then all labels but the last column.")
+def _shift_left(labels, start):
+    return np.concatenate((labels[:, 1:], np.full_like(labels[:, :1], PAD)), 1), labels
 
 
-def _loss_inputs(rng, pad=5):
-    return {
-        "logits": 3 * rng.normal(size=(3, 5, 12)),
-        "labels": _labels(rng, pad),
-        "pad": pad,
-    }
+def _without_ends(**inputs):
+    read, labels = _shift(**inputs)
+    return np.where(read == END, PAD, read), labels
+
+
+SHIFT_MISTAKES = _mistakes(
+    (
+        "labels changed in place",
+        "Make a new tensor: labels are used again.",
+        lambda **inputs: (_shift(**inputs)[0],) * 2,
+    ),
+    (
+        "targets not shifted",
+        "The decoder would read the word it must write.",
+        lambda labels, start: (labels, labels),
+    ),
+    (
+        "shifted to the left",
+        "Position t reads what comes before word t.",
+        _shift_left,
+    ),
+    (
+        "no start mark",
+        "What does position 0 read?",
+        lambda labels, start: (np.roll(labels, 1, axis=1), labels),
+    ),
+    (
+        "start mark not the argument",
+        "Use `start`.",
+        lambda labels, start: _shift(labels, START),
+    ),
+    (
+        "end mark dropped from the inputs",
+        "Exercise 8.2 drops it; here it stays: only the last column goes.",
+        _without_ends,
+    ),
+)
+
+
+def _loss_inputs(rng, pad=5, large=1000):
+    logits, labels = 3 * rng.normal(size=(3, 5, 12)), _labels(rng, pad)
+    logits[1, 2, labels[1, 2]] -= large  # exp gives 0
+    logits[1, 3, labels[1, 3]] += large  # exp gives infinity; the loss is exactly 0
+    return {"logits": logits, "labels": labels, "pad": pad}
 
 
 def _losses(logits, labels):
@@ -179,15 +196,17 @@ def _directions(rows):
     return rows / np.abs(rows).max(-1, keepdims=True)
 
 
-def _by_row(logits, labels, pad):
-    real = labels != pad
-    return ((_losses(logits, labels) * real).sum(1) / real.sum(1)).mean()
-
-
 def _real(logits, labels, pad):
     return _losses(logits, labels) * (labels != pad)
 
 
+def _mean_of_means(axis, **inputs):
+    return (
+        _real(**inputs).sum(axis) / (inputs["labels"] != inputs["pad"]).sum(axis)
+    ).mean()
+
+
+NOT_ZERO = ("padding is not always 0", "Use the argument `pad`.")
 LOSS_MISTAKES = _mistakes(
     (
         "loss over padding",
@@ -202,18 +221,36 @@ LOSS_MISTAKES = _mistakes(
     (
         "mean of the rows' means",
         "Every real label of the batch counts the same, in long and short rows.",
-        _by_row,
+        partial(_mean_of_means, 1),
+    ),
+    (
+        "mean of the columns' means",
+        "Every real label of the batch counts the same, at early and late positions.",
+        partial(_mean_of_means, 0),
+    ),
+    (
+        "divided by the number of rows",
+        "The sum is right; divide it by the number of real labels.",
+        lambda **inputs: _real(**inputs).sum(1).mean(),
+    ),
+    (
+        "a loss of 0 is not counted",
+        "Count the labels that are not `pad`: a real label may have no loss.",
+        lambda **inputs: _real(**inputs).sum() / np.count_nonzero(_real(**inputs)),
+    ),
+    (
+        "a small number added to p",
+        "It bounds the loss of a word with p = 0. Is there a way without p?",
+        lambda logits, labels, pad: (
+            -np.log(np.exp(-_losses(logits, labels)) + 1e-9)[labels != pad].mean()
+        ),
     ),
     (
         "sum, not mean",
         "Divide by the number of real labels.",
         lambda **inputs: _real(**inputs).sum(),
     ),
-    (
-        "padding is not always 0",
-        "Use the argument `pad`.",
-        lambda logits, labels, pad: _loss(logits, labels, 0),
-    ),
+    (*NOT_ZERO, lambda logits, labels, pad: _loss(logits, labels, 0)),
 )
 
 
@@ -238,7 +275,6 @@ INVERTED = (
     "mask inverted",
     "True means may attend. PyTorch's own layers use the opposite sign.",
 )
-NOT_ZERO = ("padding is not always 0", "Use the argument `pad`.")
 BY_SIZE = (
     "padding compared by size",
     "A word's number may be smaller than `pad`: ask whether the two are equal.",
@@ -362,14 +398,17 @@ def _layer(
     order="scf",
     kind="pre",
     norms=(0, 1, 2),
+    residual="scf",
 ):
-    """The decoder layer; `order`, `kind` and `norms` make the mistakes."""
+    """The decoder layer; the last four arguments make the mistakes."""
+    stale = _norm(weights, 0, x)
 
     def sublayer(letter, y):
         if letter == "s":
             keys = x if kind == "raw keys" else y
             return _attend(weights, SELF, num_heads, y, keys, target_mask)
         if letter == "c":
+            y = {"raw query": x, "stale query": stale}.get(kind, y)
             asked = _norm(weights, 1, memory) if kind == "memory normed" else memory
             return _attend(weights, CROSS, num_heads, y, asked, source_mask)
         hidden = np.maximum(_linear(weights, "feed_forward.0", y), 0)
@@ -383,7 +422,7 @@ def _layer(
             x = x + sublayer(letter, x)
         else:
             out = sublayer(letter, _norm(weights, i, x))
-            x = out if kind == "no residual" else x + out
+            x = x + out if letter in residual else out
     return x
 
 
@@ -420,7 +459,22 @@ LAYER_MISTAKES = _mistakes(
     (
         "no residual connections",
         "Each sub-layer's result is added to x.",
-        partial(_layer, kind="no residual"),
+        partial(_layer, residual=""),
+    ),
+    (
+        "the last residual connection is missing",
+        "The feed-forward's result is added to x, too.",
+        partial(_layer, residual="sc"),
+    ),
+    (
+        "the cross-attention's query is not normed",
+        "norms[1] belongs to x, where it asks the memory.",
+        partial(_layer, kind="raw query"),
+    ),
+    (
+        "the cross-attention reads an old norm",
+        "x has changed since norms[0]: which norm of which x asks the memory?",
+        partial(_layer, kind="stale query"),
     ),
     (
         "keys and values without the norm",
@@ -465,8 +519,8 @@ def _model_inputs(change, rng):
 
 def _outputs(inputs, got):
     """Return the six arrays that came back, of the right shapes."""
-    names = ("logits", "other source", "other target", "in two steps", "memory")
-    names = (*names, "other memory")
+    logits = ("logits", "other source", "other target", "in two steps")
+    names = (*logits, "memory", "other memory")
     if not isinstance(got, dict) or set(got) != set(names):
         raise Wrong("nothing returned", "Do all three methods end with return?")
     batch, length = inputs["target_in"].shape
@@ -510,7 +564,8 @@ def _judge_padding(inputs, got):
     words = inputs["source"] != PAD
     if not _same(memory[words], more[:, : memory.shape[1]][words]):
         raise Wrong(
-            "the encoder sees padding", "Every encoder layer needs source_mask."
+            "the encoder sees padding",
+            "Every encoder layer needs source_mask, with the keys on its last axis.",
         )
     if _same(logits[:, 1:], logits[:, :-1]):
         raise Wrong("the target is not read", "Every place has the same logits.")
@@ -552,13 +607,9 @@ def _whole_inputs(rng, d_model=6, d_ff=10, num_layers=2):
             prefix = f"{side}.{i}."
             weights |= _layer_weights(rng, d_model, d_ff, attentions, prefix)
     sizes = {"d_model": d_model, "num_heads": 2, "d_ff": d_ff, "num_layers": num_layers}
-    source, target_in = inputs["source"], inputs["target_in"]
-    return {
-        "weights": weights,
-        "sizes": sizes,
-        "source": source,
-        "target_in": target_in,
-    }
+    inputs["target_in"][1, 3:] = PAD
+    texts = {name: inputs[name] for name in ("source", "target_in")}
+    return {"weights": weights, "sizes": sizes, **texts}
 
 
 SIDES = {"encoder": "source", "decoder": "target"}
@@ -580,9 +631,9 @@ def _part(weights, prefix):
     return {name: weights[k] for k, name in names.items()}
 
 
-def _whole(weights, sizes, source, target_in, no_norm=(), skip=(), scale=1.0):
-    """The logits of the whole model; the last three arguments make the mistakes."""
-    mask, past = _source_mask(source, PAD), _target_mask(target_in, PAD)
+def _whole(weights, sizes, source, target_in, no_norm=(), skip=(), scale=1.0, pad=PAD):
+    """The logits of the whole model; the last four arguments make the mistakes."""
+    mask, past = _source_mask(source, PAD), _target_mask(target_in, pad)
     memory = None
     for side, tokens, masks, order in (
         ("encoder", source, (mask, None), "sf"),
@@ -597,6 +648,11 @@ def _whole(weights, sizes, source, target_in, no_norm=(), skip=(), scale=1.0):
 
 
 WHOLE_MISTAKES = _mistakes(
+    (
+        "the decoder does not use target_mask",
+        "A causal mask is not all of it: may a target position see padding?",
+        partial(_whole, pad=-1),
+    ),
     (
         "the encoder's norm is missing",
         "The memory is normed after the last encoder layer.",
@@ -626,8 +682,9 @@ WHOLE_MISTAKES = _mistakes(
 
 
 # Question 4
-def _search_inputs(cut, rng):
+def _search_inputs(cut, word, rng):
     answers = rng.integers(4, 12, (5, 12))
+    answers[2, 1] = word
     for row, length in enumerate((6, 2, 4, 1, 5)):
         answers[row, length - 1] = END
     source = np.stack((rng.permutation(5), rng.integers(3, 9, 5)), axis=1)
@@ -638,6 +695,8 @@ def _search(source, answers, max_len, after="pad", stop="all"):
     rows = answers[source[:, 0], :max_len].copy()
     ends = rows == END
     ended = np.cumsum(ends, axis=1) - ends > 0
+    if after == "one pad":
+        ended = np.roll(ends, 1, axis=1) & ended
     rows[ended] = rows[ended] if after == "goes on" else PAD
     if after == "no end mark":
         rows[ends] = PAD
@@ -672,6 +731,11 @@ SEARCH_MISTAKES = _mistakes(
         partial(_search, after="goes on"),
     ),
     (
+        "finished rows go on after one padding",
+        "Look at all that a row has written for its end mark, not at the last word.",
+        partial(_search, after="one pad"),
+    ),
+    (
         "stops with the first finished row",
         "Stop when all rows have ended.",
         partial(_search, stop="first"),
@@ -695,6 +759,13 @@ SEARCH_MISTAKES = _mistakes(
         "the end mark is lost",
         "The end mark belongs to the row; padding begins after it.",
         partial(_search, after="no end mark"),
+    ),
+    (
+        "a mark cannot be written",
+        "Always the word with the largest logit, be it a mark.",
+        lambda source, answers, max_len: _search(
+            source, np.where(answers == START, END, answers), max_len
+        ),
     ),
 )
 
@@ -747,8 +818,9 @@ def _judge_level(level, inputs, got):
     if right == 0:
         raise Wrong(
             "no translation is right",
-            "If the loss was low, compare what the decoder reads in training with what "
-            "it reads in greedy search: is the word to be written among it?",
+            "Does load_model load the weights, and were they saved after training? "
+            "Then compare what the decoder reads in training and in greedy search: is "
+            "the word to be written among it?",
         )
     if right < level * len(sentences):
         found = f"{right} of {len(sentences)} unseen sentences are right."
@@ -774,6 +846,8 @@ def _follows(level, inputs, got):
 
 def _number(report, name):
     value = report.get(name) if isinstance(report, dict) else None
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()  # np.int64(3), torch.tensor(0.5)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Wrong(
             "the report is incomplete",
@@ -853,7 +927,9 @@ CHECKS = [
         title="What the decoder reads is one step behind what it writes",
         probe="shifted",
         inputs=_shift_inputs,
-        judge=_judge_shift,
+        expected=_shift,
+        mistakes=SHIFT_MISTAKES,
+        hint="Start mark first, then all labels but the last column, in a new tensor.",
     ),
     Check(
         id="1b",
@@ -864,7 +940,8 @@ CHECKS = [
         inputs=_loss_inputs,
         expected=_loss,
         mistakes=LOSS_MISTAKES,
-        hint="Do two sentences of different length by hand.",
+        hint="Do two sentences of different length by hand. Then: which step of yours "
+        "does not survive logits of 1000 and -1000?",
     ),
     Check(
         id="1c",
@@ -872,7 +949,7 @@ CHECKS = [
         points=1,
         title="Gradients reach the real positions and no others",
         probe="loss_gradient",
-        inputs=partial(_loss_inputs, pad=0),
+        inputs=partial(_loss_inputs, pad=0, large=0),
         judge=_judge_gradient,
     ),
     Check(
@@ -908,32 +985,21 @@ CHECKS = [
         mistakes=LAYER_MISTAKES,
         hint="For each sub-layer: who asks, who answers, which mask, which norm?",
     ),
-    Check(
-        id="3b",
-        question="3",
-        points=1,
-        title="Later target words change nothing before them",
-        probe="same_and_changed",
-        inputs=partial(_model_inputs, "future"),
-        judge=_judge_future,
-    ),
-    Check(
-        id="3c",
-        question="3",
-        points=1,
-        title="Padding behind the source changes nothing",
-        probe="same_and_changed",
-        inputs=partial(_model_inputs, "padding"),
-        judge=_judge_padding,
-    ),
-    Check(
-        id="3d",
-        question="3",
-        points=1,
-        title="Order counts, on both sides",
-        probe="same_and_changed",
-        inputs=partial(_model_inputs, "order"),
-        judge=_judge_order,
+    *(
+        Check(
+            id=id,
+            question="3",
+            points=1,
+            title=title,
+            probe="same_and_changed",
+            inputs=partial(_model_inputs, change),
+            judge=judge,
+        )
+        for id, title, change, judge in (
+            ("3b", "Later target words change nothing before", "future", _judge_future),
+            ("3c", "Source padding changes nothing", "padding", _judge_padding),
+            ("3d", "Order counts, on both sides", "order", _judge_order),
+        )
     ),
     Check(
         id="3e",
@@ -953,7 +1019,7 @@ CHECKS = [
         points=2,
         title="Rows that end at different words",
         probe="search",
-        inputs=partial(_search_inputs, 9),
+        inputs=partial(_search_inputs, 9, 4),
         expected=_search,
         mistakes=SEARCH_MISTAKES,
         hint="Write down the tokens of two rows, step by step.",
@@ -962,9 +1028,9 @@ CHECKS = [
         id="4b",
         question="4",
         points=1,
-        title="A row that has not ended when max_len is reached",
+        title="A row that has not ended at max_len; the largest logit, whatever it is",
         probe="search",
-        inputs=partial(_search_inputs, 5),
+        inputs=partial(_search_inputs, 5, START),
         expected=_search,
         mistakes=SEARCH_MISTAKES,
         hint="At most max_len words, and no end mark that the model did not write.",

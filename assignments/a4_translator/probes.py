@@ -46,9 +46,8 @@ def mask_of_target(ns, tokens, pad):
 # Question 3
 def decoder_layer(ns, weights, num_heads, x, memory, target_mask, source_mask):
     d_model, d_ff = x.shape[-1], len(weights["feed_forward.0.bias"])
-    layer = ns["DecoderLayer"](d_model, num_heads, d_ff).double()
-    layer.load_state_dict(weights)
-    return layer.eval()(x, memory, target_mask, source_mask).detach()
+    layer = _loaded(ns["DecoderLayer"](d_model, num_heads, d_ff), weights)
+    return layer(x, memory, target_mask, source_mask).detach()
 
 
 def same_and_changed(ns, num_layers, source, target_in, source_2, target_in_2):
@@ -65,9 +64,14 @@ def same_and_changed(ns, num_layers, source, target_in, source_2, target_in_2):
 
 
 def whole_model(ns, weights, sizes, source, target_in):
-    model = ns["Translator"](**sizes).double()
-    model.load_state_dict(weights)
-    return model.eval()(source, target_in).detach()
+    model = _loaded(ns["Translator"](**sizes), weights)
+    return model(source, target_in).detach()
+
+
+def _loaded(module, weights):
+    """Load weights under the names of the statement; others, as buffers, may stay."""
+    module.double().load_state_dict(module.state_dict() | weights)
+    return module.eval()
 
 
 def _fresh(ns, num_layers):
