@@ -31,6 +31,18 @@ def attention(q, k, v, mask=None):
 """,
     ),
     WrongAnswer(
+        mistake="arguments changed",
+        check="1a",
+        code="""
+def attention(q, k, v, mask=None):
+    q *= q.shape[-1] ** -0.5
+    scores = q @ k.mT
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(-1).nan_to_num() @ v
+""",
+    ),
+    WrongAnswer(
         mistake="empty row becomes the mean",
         check="1b",
         code="""
@@ -93,6 +105,39 @@ def reach(mask, layers):
 """,
     ),
     WrongAnswer(
+        mistake="wrong numbers",
+        check="1d",
+        code="""
+def reach(mask, layers):
+    step = (mask | torch.eye(len(mask)).bool()).long()
+    ways = torch.eye(len(mask)).long()
+    for _ in range(layers):
+        ways = ways @ step
+    return ways > 0
+""",
+    ),
+    WrongAnswer(
+        mistake="wrong numbers",
+        check="1d",
+        code="""
+def reach(mask, layers):
+    seen = torch.eye(len(mask), dtype=torch.bool)
+    step = mask | seen
+    for _ in range(layers):
+        seen = (seen.to(torch.uint8) @ step.to(torch.uint8)) > 0
+    return seen
+""",
+    ),
+    WrongAnswer(
+        mistake="wrong numbers",
+        check="1d",
+        code="""
+def reach(mask, layers):
+    step = mask | torch.eye(len(mask), dtype=torch.bool)
+    return torch.linalg.matrix_power(step.float(), layers) > 0
+""",
+    ),
+    WrongAnswer(
         mistake="values left alone",
         check="2a",
         code="""
@@ -132,6 +177,21 @@ def dependence(attend_fn, q, k, v):
         v[s] += torch.linspace(0.5, 1, v.shape[1])
         found[:, s] = (attend_fn(q, k, v) - before).abs().amax(-1) > 1e-9
     return found
+""",
+    ),
+    WrongAnswer(
+        mistake="overlooks a dependence",
+        check="2a",
+        code="""
+def dependence(attend_fn, q, k, v):
+    before = attend_fn(q, k, v)
+    columns = []
+    for s in range(len(k)):
+        other_k, other_v = k.clone(), v.clone()
+        other_k[s], other_v[s] = 0, 0
+        moved = attend_fn(q, other_k, other_v) - before
+        columns.append(moved.abs().amax(-1) > 1e-9)
+    return torch.stack(columns, -1)
 """,
     ),
     WrongAnswer(
@@ -281,6 +341,68 @@ def mechanism(q, k, v, shape):
 """,
     ),
     WrongAnswer(
+        mistake="pooling depends on the content",
+        check="3a",
+        code="""
+TRACK, FAMILY = "vision", "pooled"
+
+
+def pool(x, shape):
+    image = x.mT.unflatten(-1, shape)
+    rows, columns = (min(8, size) for size in shape)
+    return F.adaptive_max_pool2d(image, (rows, columns)).flatten(2).mT
+
+
+def mechanism(q, k, v, shape):
+    return attention(q, pool(k, shape), pool(v, shape))
+""",
+    ),
+    WrongAnswer(
+        mistake="pooling depends on the content",
+        check="3a",
+        code="""
+TRACK, FAMILY = "vision", "pooled"
+
+
+def mean(x, shape):
+    image = x.mT.unflatten(-1, shape)
+    rows, columns = (min(8, size) for size in shape)
+    return F.adaptive_avg_pool2d(image, (rows, columns)).flatten(2).mT
+
+
+def pool(x, shape):
+    weight = x.norm(dim=-1, keepdim=True) + 1e-9
+    return mean(x * weight, shape) / mean(weight, shape)
+
+
+def mechanism(q, k, v, shape):
+    return attention(q, pool(k, shape), pool(v, shape))
+""",
+    ),
+    WrongAnswer(
+        mistake="not what it declares",
+        check="3a",
+        code="""
+TRACK, FAMILY = "vision", "sparse"
+kept = {}
+
+
+def sees(shape, t):
+    width = shape[1]
+    row = range(t // width * width, (t // width + 1) * width)
+    return sorted({*row, *range(t % width, math.prod(shape), width)})
+
+
+def mechanism(q, k, v, shape):
+    length = math.prod(shape)
+    if length not in kept:
+        kept[length] = torch.tensor([sees(shape, t) for t in range(length)])
+    table = kept[length]
+    scores = torch.einsum("btd,btnd->btn", q, k[:, table]) / math.sqrt(q.shape[-1])
+    return torch.einsum("btn,btnd->btd", scores.softmax(dim=-1), v[:, table])
+""",
+    ),
+    WrongAnswer(
         mistake="declares the future",
         check="3a",
         code="""
@@ -389,6 +511,10 @@ report = {**report, "cost_share": 0.125}
         mistake="another number of layers",
         check="4b",
         code="""
+def sees(shape, t):
+    return range(max(0, t - 199), t + 1)  # very many pairs are counted, too
+
+
 report = {**report, "layers": 10}
 """,
     ),
@@ -499,6 +625,21 @@ def reach(mask, layers):
     return torch.tensor([[s in row for s in range(len(mask))] for row in seen])
 
 
+def dependence(attend_fn, q, k, v):
+    before = attend_fn(q, k, v)
+    draw = torch.Generator().manual_seed(3)
+    found = torch.zeros(len(q), len(k), dtype=torch.bool)
+    for s in range(len(k)):
+        for which in 5 * ["k", "v", "kv"]:  # 106 calls for seven keys
+            tables = {"k": k.clone(), "v": v.clone()}
+            for name in which:
+                move = torch.randn(tables[name].shape[1], generator=draw).double()
+                tables[name][s] += move
+            moved = attend_fn(q, tables["k"], tables["v"]) - before
+            found[:, s] |= moved.abs().amax(dim=-1) > 1e-9
+    return found
+
+
 def sees(shape, t):
     height, width = shape
     row, column = divmod(t, width)
@@ -587,7 +728,7 @@ def mechanism(q, k, v, shape):
     return out[..., :-1] / out[..., -1:]
 
 
-report = {"cost_share": 0.06634, "layers": 1, "distance": [0.70, 1.37]}
+report = {"cost_share": 0.06634, "layers": 1, "distance": [0.70, 1.30]}
 """,
     ),
 ]

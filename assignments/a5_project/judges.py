@@ -20,8 +20,10 @@ WIDTH = 16  # of queries, keys and values, where a cost is counted
 LARGEST_SHARE = 1 / 8
 MOST_LAYERS = 64
 MEASUREMENTS, LEAST_INSIDE = 20, 14  # of the distance, and how many must be inside
+WIDEST = 12  # standard deviations of the 20; the statement allows 6 of the student's
 ROUNDING = 1e-9
 REPORTED = {"efficient": [1024], "vision": [32, 32]}
+NOT_FINITE = "look at large numbers and at division by zero."
 SHORT = "Return what the statement says; look at the shapes that `slow` gives."
 
 
@@ -82,15 +84,37 @@ def overflowing(q, k, v, mask):
     return np.nan_to_num(shares / shares.sum(-1, keepdims=True)) @ v
 
 
+def untouched(answer):
+    """Return what the probe brings back where the arguments stay as they are."""
+    return lambda q, k, v, mask: [answer(q, k, v, mask), q, k, v]
+
+
+def crowds(rng):
+    """Many ways: all see all; of 64, half see that half and the others see all."""
+    halves = np.ones((64, 64), bool)
+    halves[:32, 32:] = False
+    return {"masks": [np.ones((256, 256), bool), halves], "layers": [2, 64]}
+
+
 NO_SCALE = Mistake(
     name="scale forgotten",
     hint="Scores are divided by the root of the width of the queries.",
-    value=partial(attend, scale=1.0),
+    value=untouched(partial(attend, scale=1.0)),
 )
 UPSIDE_DOWN = Mistake(
     name="mask upside down",
     hint="True means: may attend.",
-    value=lambda q, k, v, mask: attend(q, k, v, ~mask),
+    value=untouched(lambda q, k, v, mask: attend(q, k, v, ~mask)),
+)
+IN_PLACE = Mistake(
+    name="arguments changed",
+    hint="*=, /= and methods that end in an underscore write into an argument.",
+    value=lambda q, k, v, mask: [
+        attend(q, k, v, mask),
+        q / math.sqrt(q.shape[-1]),
+        k,
+        v,
+    ],
 )
 QUESTION_1 = [
     Check(
@@ -100,8 +124,8 @@ QUESTION_1 = [
         title="Attention with batch axes and a mask that broadcasts",
         probe="context",
         inputs=batches,
-        expected=attend,
-        mistakes=(NO_SCALE, UPSIDE_DOWN),
+        expected=untouched(attend),
+        mistakes=(NO_SCALE, UPSIDE_DOWN, IN_PLACE),
         hint="Only the last two axes take part; all others stay as they are.",
     ),
     Check(
@@ -111,19 +135,21 @@ QUESTION_1 = [
         title="Large scores, and a query with nothing to attend to",
         probe="context",
         inputs=loud_and_empty,
-        expected=attend,
+        expected=untouched(attend),
         mistakes=(
             Mistake(
                 name="empty row becomes the mean",
                 hint="The same large negative score everywhere is the same weight.",
-                value=lambda q, k, v, mask: np.where(
-                    mask.any(-1, keepdims=True), attend(q, k, v, mask), v.mean(0)
+                value=untouched(
+                    lambda q, k, v, mask: np.where(
+                        mask.any(-1, keepdims=True), attend(q, k, v, mask), v.mean(0)
+                    )
                 ),
             ),
             Mistake(
                 name="large scores overflow",
                 hint="Take the largest score away before e to the power of them.",
-                value=overflowing,
+                value=untouched(overflowing),
             ),
         ),
         hint="Both can give NaN: e to a large score, and a softmax over only −∞.",
@@ -131,7 +157,7 @@ QUESTION_1 = [
     Check(
         id="1c",
         question="1",
-        points=1,
+        points=0.5,
         title="How far a pattern with a direction reaches",
         probe="reached",
         inputs=graph,
@@ -154,6 +180,16 @@ QUESTION_1 = [
             ),
         ),
         hint="Draw the pattern as arrows and walk as many steps as there are layers.",
+    ),
+    Check(
+        id="1d",
+        question="1",
+        points=0.5,
+        title="Many layers, and many ways to the same position",
+        probe="crowded",
+        inputs=crowds,
+        expected=lambda masks, layers: masks,  # more layers reach nothing new
+        hint="If you count ways, does your type of number hold that many of them?",
     ),
 ]
 
@@ -185,7 +221,7 @@ def leaky(q, k, v):
 def faint(q, k, v):
     """Causal, with weights that fall off steeply; and rounding from everywhere."""
     back = np.subtract.outer(np.arange(len(q)), np.arange(len(k)))
-    scores = np.where(back >= 0, np.tanh(q @ k.T / 2) - 3.0 * back, -np.inf)
+    scores = np.where(back >= 0, np.tanh(q @ k.T / 2) - 3.4 * back, -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     out = weights / weights.sum(-1, keepdims=True) @ v
     for turn in range(1, 10):  # to and fro: nothing but rounding is left
@@ -195,15 +231,14 @@ def faint(q, k, v):
 
 
 def masks_of(rng):
-    """Two patterns; in each, one query sees a single key."""
+    """Two patterns; in each, one query sees a single key. One position is zero."""
     masks = rng.random((2, 5, 7)) < 0.4
     masks[:, 2] = np.eye(7, dtype=bool)[rng.integers(0, 7, 2)]
-    return {
-        "attend_fns": [patterned(mask) for mask in masks],
-        "q": rng.normal(size=(5, 3)),
-        "k": rng.normal(size=(7, 3)),
-        "v": rng.normal(size=(7, 2)),
-    }
+    shapes = {"q": (5, 3), "k": (7, 3), "v": (7, 2)}
+    drawn = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    drawn["k"][4] = drawn["v"][4] = 0
+    masks[:, 0, 3:5] = True
+    return {"attend_fns": [patterned(mask) for mask in masks], **drawn}
 
 
 def alone(attend_fn, rng):
@@ -238,7 +273,8 @@ MISSING = (
 )
 EXTRA = (
     "finds a dependence that is not there",
-    "Does every position start from the tables as they were at first?",
+    "Does every position start from the tables as they were at first? "
+    "Or do you put in NaN? It passes even through a weight of zero.",
 )
 QUESTION_2 = [
     Check(
@@ -269,7 +305,10 @@ QUESTION_2 = [
         judge=partial(
             judge_dependence,
             missing=("tolerance too coarse", "How small may a real change be?"),
-            extra=("every rounding counts", "A change below 1e-9 is none."),
+            extra=(
+                "every rounding counts",
+                "A change below 1e-9 is none. Nor is NaN one.",
+            ),
         ),
     ),
 ]
@@ -306,7 +345,7 @@ def table(found, shape, what):
     if not fits or found.dtype.kind == "b":
         raise Wrong("wrong shape", f"{what}: {SHORT}")
     if not np.isfinite(found).all() or np.abs(found).max(initial=0) > 1e100:
-        raise Wrong("NaN or infinity in the result", f"{what}: look at large numbers.")
+        raise Wrong("NaN or infinity in the result", f"{what}: {NOT_FINITE}")
     return found.astype(float)
 
 
@@ -314,7 +353,11 @@ def keys_seen(found, positions, track, length):
     """Return the declared keys of each position."""
     sees = part(found, "sees")
     counts = table(part(sees, "lengths"), (len(positions),), "sees").astype(int)
-    flat = table(part(sees, "flat"), (None,), "sees").astype(int)
+    pieces = part(sees, "flat")
+    if not isinstance(pieces, list | tuple) or not pieces:
+        raise Wrong("wrong shape", SHORT)
+    pieces = [table(piece, (None,), "sees") for piece in pieces]
+    flat = np.concatenate(pieces).astype(int)
     if (counts < 0).any() or counts.sum() < len(flat):
         raise Wrong("wrong shape", SHORT)
     if counts.sum() > len(flat):
@@ -340,7 +383,10 @@ def features_of(found, q, k):
     of_k = table(three[1], (*k.shape[:2], of_q.shape[-1]), what)
     last = table(three[2], (len(k), 1, of_q.shape[-1]), what)
     if (of_q <= 0).any() or (of_k <= 0).any():
-        raise Wrong("feature map is not positive", "A weight could become negative.")
+        raise Wrong(
+            "feature map is not positive",
+            "A weight could become negative, or all of them zero: 0/0.",
+        )
     if difference(last, of_k[:, -1:], 1e-9) is not None:
         raise Wrong("feature map mixes positions", "Each position stands by itself.")
     return of_q, of_k
@@ -348,14 +394,21 @@ def features_of(found, q, k):
 
 def pooled_of(found, k, v):
     """Return pooled keys and values, after a look at the pooling itself."""
-    three = part(found, "pooled")
-    if not isinstance(three, list | tuple) or len(three) != 3:
+    four = part(found, "pooled")
+    if not isinstance(four, list | tuple) or len(four) != 4:
         raise Wrong("wrong shape", SHORT)
-    of_k = table(three[0], (len(k), None, k.shape[-1]), "pool")
-    of_v = table(three[1], (len(k), of_k.shape[1], v.shape[-1]), "pool")
-    ones = table(three[2], (1, of_k.shape[1], 1), "pool")
+    width = min(k.shape[-1], v.shape[-1])
+    of_k = table(four[0], (len(k), None, k.shape[-1]), "pool")
+    of_v = table(four[1], (len(k), of_k.shape[1], v.shape[-1]), "pool")
+    ones = table(four[2], (1, of_k.shape[1], 1), "pool")
+    both = table(four[3], (len(k), of_k.shape[1], width), "pool")
     if of_k.shape[1] == 0 or difference(ones, np.ones_like(ones), 1e-9) is not None:
         raise Wrong("pooling is no mean", "The pooling of ones must be ones.")
+    if difference(both, of_k[..., :width] + of_v[..., :width], 1e-9) is not None:
+        raise Wrong(
+            "pooling depends on the content",
+            "With fixed weights, the pooling of a sum is the sum of the poolings.",
+        )
     return of_k, of_v
 
 
@@ -416,12 +469,17 @@ GRIDS = (
 
 
 def small_cases(rng):
-    """A batch on a grid, another grid, a row or column, and one position."""
+    """A batch on a grid, another grid, a row or column, one position; each turned too.
+
+    A turned grid has as many positions: what is kept for one must not serve the other.
+    """
     cases = []
     for choices in reversed(GRIDS):
         length, shapes = split(rng, choices)
         batch = 2 if choices is GRIDS[-1] else 1
-        cases.append({**tables(rng, batch, length), "shapes": shapes})
+        turned = {**shapes, "vision": shapes["vision"][::-1]}
+        for grid in (shapes, turned):
+            cases.append({**tables(rng, batch, length), "shapes": grid})
     return {"cases": cases}
 
 
@@ -561,7 +619,9 @@ def layers_needed(choice, seen, most):
     for layer in range(most + 1):
         if have == goal:
             return layer
-        have = [_union(have, t, row) for t, row in enumerate(seen)]
+        before, have = have, [_union(have, t, row) for t, row in enumerate(seen)]
+        if have == before:
+            return None
     return None
 
 
@@ -723,7 +783,7 @@ def judge_distance(inputs, got):
     low, high = ends_of(got)
     measured = distances(inputs, got)
     spread = measured.std(ddof=1)
-    if high - low > 10 * spread + ROUNDING:
+    if high - low > WIDEST * spread + ROUNDING:
         raise Wrong("interval too wide", "See how wide it may be.")
     inside = (low - ROUNDING <= measured) & (measured <= high + ROUNDING)
     if inside.sum() >= LEAST_INSIDE:

@@ -9,15 +9,22 @@ import math
 import torch
 
 MANY = 150_000  # numbers that one array may bring back
+ALL_PAIRS = 1024**2  # of the shapes in question 4
 
 
 # Question 1
 def context(ns, q, k, v, mask):
-    return ns["attention"](q, k, v, mask)
+    """Return the context, and the arguments, which must be as they were."""
+    return [ns["attention"](q, k, v, mask), q, k, v]
 
 
 def reached(ns, mask, layers):
     return [ns["reach"](mask.clone(), number) for number in layers]
+
+
+def crowded(ns, masks, layers):
+    pairs = zip(masks, layers, strict=True)
+    return [ns["reach"](mask.clone(), number) for mask, number in pairs]
 
 
 # Question 2
@@ -79,7 +86,7 @@ def counted(ns, width, shapes):
     report, shape = _report(ns), _shape(ns, shapes)
     found = {**_chosen(ns), "report": report, "size": _size(ns, shape, width)}
     if found["family"] == "sparse":
-        found["sees"] = _sees(ns, shape, range(math.prod(shape)))
+        found["sees"] = _sees(ns, shape, range(math.prod(shape)), ALL_PAIRS)
     return found
 
 
@@ -113,12 +120,14 @@ def _declared(ns, q, k, v, shape, positions):
         return {"features": [*map(_if_few, both), _if_few(alone)]}
     if family == "pooled":
         ones = torch.ones(1, k.shape[1], 1, dtype=k.dtype)
-        pooled = [ns["pool"](x.clone(), shape) for x in (k, v, ones)]
+        width = min(k.shape[-1], v.shape[-1])
+        both = k[..., :width] + v[..., :width]
+        pooled = [ns["pool"](x.clone(), shape) for x in (k, v, ones, both)]
         return {"pooled": [_if_few(x) for x in pooled]}
     return {}
 
 
-def _sees(ns, shape, positions):
+def _sees(ns, shape, positions, most=MANY):
     """Return how many positions each query sees, and which, one after the other."""
     rows = []
     for t in positions:
@@ -127,7 +136,7 @@ def _sees(ns, shape, positions):
     flat = [s for row in rows for s in row]
     return {
         "lengths": torch.tensor([len(row) for row in rows]),
-        "flat": torch.tensor(flat[:MANY], dtype=torch.int64),
+        "flat": torch.tensor(flat[:most], dtype=torch.int64).split(MANY),
     }
 
 
