@@ -32,10 +32,11 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], record: dict) 
         OSError: the disk is full or cannot be written; an older file stays as it was.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "a.safetensors")
-        >>> save_tensors(path, {"w": torch.ones(2)}, {"step": 3})
-        >>> load_tensors(path)
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.safetensors")
+        ...     save_tensors(path, {"w": torch.ones(2)}, {"step": 3})
+        ...     load_tensors(path)
         ({'w': tensor([1., 1.])}, {'step': 3})
     """
     import safetensors.torch  # compiled, and few chapters need it
@@ -90,9 +91,10 @@ def held(path: str | Path | None) -> Iterator[None]:
         OSError: the folder cannot be written.
 
     Example:
-        >>> import tempfile
-        >>> with held(Path(tempfile.mkdtemp(), "run.safetensors")):
-        ...     pass
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with held(Path(folder, "run.safetensors")):
+        ...         pass
     """
     if path is None:
         yield
