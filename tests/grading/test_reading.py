@@ -316,9 +316,12 @@ def test_a_copied_cell_hides_no_answer():
     assert words(*answers)["5"] == "a\n\nb"
 
 
-def test_hostile_text_takes_little_time():
-    for text in ("*" * 500_000, "# " * 250_000, "**Answer 5." * 20_000, " " * 500_000):
-        words("**Answer 5.**\n\n" + text)
+@pytest.mark.parametrize("text", ["*", "# ", "**Answer 5.", " "])
+def test_hostile_text_comes_back_and_stalls_nothing(text):
+    label, text = "**Answer 5.**", text * (500_000 // len(text))
+    found = words(f"{label}\n\n{text}")["5"]
+    assert text.strip().endswith(found)
+    assert len(found) >= len(text.strip()) - len(label)  # or it begins with a label
 
 
 def test_students_own_heading_with_the_word_question_ends_nothing():
