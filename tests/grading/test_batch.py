@@ -123,6 +123,14 @@ def test_error_that_only_the_second_trial_has_is_not_named(assignment):
     )
 
 
+@pytest.mark.parametrize("body", ["raise NotImplementedError", "while True: pass"])
+def test_error_behind_an_earlier_fault_is_named(assignment, body):
+    earlier = f"def softmax(scores):\n    {body}"
+    later = "def context(s, v):\n    softmax(s)\n    return 1 / 0"
+    result = batch.grade_notebook(assignment, solved(assignment, earlier, later))
+    assert result.checks[2].mistake == "raises ZeroDivisionError"
+
+
 def test_endless_cell_keeps_its_definitions(assignment):
     end = "\nwhile True:\n    pass"
     data = solved(

@@ -214,7 +214,7 @@ def test_nothing_is_left_behind(graded):
 def test_what_is_left_behind_would_be_seen(assignments):
     box = choose().start(PROGRAM, load("a1", assignments).limits)
     try:
-        assert len(leftovers()[0]) >= 2  # a box's first process and the student's
+        assert len(leftovers()[0]) >= 2  # what starts the box, and what runs in it
     finally:
         box.kill()
     assert not leftovers()[0]

@@ -244,13 +244,13 @@ def carry_over(first: Run, result: Result, stubs_left: set[str]) -> float:
 def says_more(again: CheckResult, before: CheckResult) -> bool:
     """Tell whether a second trial is the one to keep.
 
-    Also where it is still wrong: now the mistake is this question's own. But an error
-    that was not there before may only say that the worked solution does not take all
-    that the student's did, such as one more argument.
+    Also where it is still wrong: now the mistake is this question's own. But where the
+    student's functions ran together, an error may only say that the worked solution
+    does not take all that the student's did, such as one more argument.
     """
     if again.outcome in ("timed out", "killed"):
         return False
-    return again.outcome != "error" or before.outcome == "error"
+    return again.outcome != "error" or before.outcome != "wrong"
 
 
 def try_again(
